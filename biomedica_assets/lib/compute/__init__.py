@@ -1,0 +1,34 @@
+"""Where work inside a step runs: one protocol, ``Engine``, and its implementations.
+
+``local.py`` is the default: a pool of processes or threads on this machine. Dagster orchestrates between steps; the
+fan-out over articles and images happens here, inside the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Engine(Protocol):
+    """Maps a picklable module-level function over batches.
+
+    Results come in the order of the batches whatever the number of workers, so that output does not depend on it.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many batches run at once."""
+        ...
+
+    def map_batches(
+        self, fn: Callable[[A], B], batches: Iterable[A], *, cpus: float = 1, gpus: float = 0, retries: int = 0
+    ) -> Iterator[tuple[A, B | Exception]]:
+        """Yield ``(batch, result)`` in order, or ``(batch, exception)`` after ``retries`` more tries.
+
+        At most ``2 * workers`` batches are in flight: the input is consumed lazily and memory stays bounded.
+        """
+        ...

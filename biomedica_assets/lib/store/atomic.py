@@ -1,0 +1,66 @@
+"""The one way a file is written: temporary name in the same folder, fsync, rename, fsync of the folder.
+
+A reader therefore sees the old file or the new one, never a part, whatever is killed and whenever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from biomedica_assets.lib.errors import StoreError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; on success it is synced and takes the name ``path``.
+
+    Raises:
+        StoreError: the folder cannot be written (full, read-only, no permission); what ``path`` held before is whole.
+    """
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name[:80]}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(
+            f"cannot write {path}: {reason}. What it held before is unchanged; free space or fix the "
+            f"permissions of {path.parent} and run again."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write ``data`` to ``path`` atomically and durably."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed processes left in a folder (not below it); returns how many files."""
+    n = 0
+    if folder.is_dir():
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+            n += 1
+    return n

@@ -1,0 +1,370 @@
+"""Every table of the project, described once, as data.
+
+Parquet schemas, asset checks, the column schemas in the Dagster UI and the data dictionary of a release are generated
+from here. A column is a name, a Polars type, whether it may be null, what it means, and where it comes from
+(``table.column`` of other tables, for column lineage). Null is null: no "None", no "" for missing, no ``[""]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import polars as pl
+
+from biomedica_assets.lib.errors import PermanentFailure
+
+Partitioning = Literal["chunk", "shelf", "recipe", "none"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """One column: name, Polars type, meaning, nullability and the columns it is made from."""
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    nullable: bool = False
+    sources: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """One table: its columns in order, its key, and how it is cut into partitions."""
+
+    name: str
+    meaning: str
+    partitioning: Partitioning
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Polars schema, columns in order."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def empty(self) -> pl.DataFrame:
+        """The table without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def frame(self, rows: list[dict[str, object]]) -> pl.DataFrame:
+        """Rows as a frame in this table's schema; a missing key becomes null."""
+        return pl.DataFrame(rows, schema=self.schema, orient="row")
+
+    def problems(self, frame: pl.DataFrame) -> list[str]:
+        """What is wrong with a frame, one sentence per fault; empty if it fits."""
+        found = [f"column {c.name} is missing" for c in self.columns if c.name not in frame.columns]
+        found += [f"column {name} is not part of {self.name}" for name in frame.columns if name not in self.schema]
+        for column in self.columns:
+            if column.name not in frame.columns:
+                continue
+            dtype = frame.schema[column.name]
+            if dtype != column.dtype:
+                found.append(f"column {column.name} is {dtype}, expected {column.dtype}")
+            elif not column.nullable and (n := frame[column.name].null_count()):
+                found.append(f"column {column.name} has {n:,} nulls, none are allowed")
+        if not found and self.key and frame.height:
+            n = frame.height - frame.select(self.key).n_unique()
+            if n:
+                found.append(f"key {', '.join(self.key)} is not unique: {n:,} rows too many")
+        return found
+
+    def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the frame in column order.
+
+        Raises:
+            PermanentFailure: it does not fit the schema, a required column has nulls, or the key is not unique.
+        """
+        if found := self.problems(frame):
+            raise PermanentFailure(f"table {self.name}: " + "; ".join(found))
+        return frame.select(self.schema.names())
+
+
+S, I64, I32, F32, BOOL = pl.String(), pl.Int64(), pl.Int32(), pl.Float32(), pl.Boolean()
+STRINGS = pl.List(pl.String())
+
+
+def _c(name: str, dtype: pl.DataType, meaning: str, *, null: bool = False, src: str = "") -> Column:
+    return Column(name, dtype, meaning, null, tuple(src.split()))
+
+
+REJECTS = Table(
+    "rejects",
+    "Items left out at any stage, each with its reason; one file beside each partition.",
+    "chunk",
+    (),
+    (
+        _c("article_id", S, "PMC123.1, or the key or file when no article is known"),
+        _c("stage", S, "asset that refused the item"),
+        _c("reason", S, "reason code, see lib.errors.RejectReason"),
+        _c("message", S, "what was found, what was expected"),
+        _c("subject", S, "figure_id, media name or place concerned", null=True),
+    ),
+)
+
+CHUNK_LISTING = Table(
+    "chunk_listing",
+    "What the newest complete inventory says of one chunk: one row per article version.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1"),
+        _c("pmcid", I64, "number of the article"),
+        _c("version", I32, "version of the article"),
+        _c("key", S, "key of the metadata JSON in the bucket"),
+        _c("etag", S, "MD5 of the metadata JSON; changes when any object of the version changes"),
+        _c("last_modified", S, "ISO time at which the metadata JSON was last written"),
+    ),
+)
+
+MEDIA = pl.List(pl.Struct({"key": pl.String(), "md5": pl.String()}))
+
+ARTICLE_INDEX = Table(
+    "article_index",
+    "One row per article version: identity, licence, flags, and whether and why it is selected.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="chunk_listing.article_id"),
+        _c("pmcid", I64, "number of the article", src="chunk_listing.pmcid"),
+        _c("version", I32, "version of the article", src="chunk_listing.version"),
+        _c("etag", S, "MD5 of the metadata JSON", src="chunk_listing.etag"),
+        _c("pmid", I64, "PubMed id", null=True),
+        _c("doi", S, "DOI", null=True),
+        _c("manuscript_id", S, "NIHMS or other manuscript id", null=True),
+        _c("title", S, "title as the metadata JSON has it", null=True),
+        _c("citation", S, "citation as the metadata JSON has it", null=True),
+        _c("journal", S, "journal abbreviation read from the citation", null=True),
+        _c("year", I32, "year read from the citation", null=True),
+        _c("license_raw", S, "licence code as the source spells it", null=True),
+        _c("license_code", S, "normalised licence code, null if it is none that is known", null=True),
+        _c("license_group", S, "commercial, noncommercial or other"),
+        _c("is_pmc_openaccess", BOOL, "in the PMC Open Access subset"),
+        _c("is_manuscript", BOOL, "author manuscript"),
+        _c("is_historical_ocr", BOOL, "scanned back issue"),
+        _c("is_retracted", BOOL, "retracted"),
+        _c("xml_key", S, "key of the JATS file", null=True),
+        _c("xml_md5", S, "MD5 of the JATS file", null=True),
+        _c("media", MEDIA, "figures and supplements of the version, with MD5"),
+        _c("selected", BOOL, "whether the article goes on"),
+        _c("left_out_because", S, "reason code when it does not", null=True),
+    ),
+)
+
+ARTICLE_XML = Table(
+    "article_xml",
+    "JATS files in the local mirror, verified against the MD5 of the metadata.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="article_index.article_id"),
+        _c("key", S, "key in the bucket", src="article_index.xml_key"),
+        _c("path", S, "path below the data directory"),
+        _c("md5", S, "MD5 of the bytes", src="article_index.xml_md5"),
+        _c("bytes", I64, "size"),
+    ),
+)
+
+RELATED = pl.List(pl.Struct({"kind": pl.String(), "id_type": pl.String(), "id": pl.String()}))
+SECTIONS = pl.List(pl.Struct({"title": pl.String(), "text": pl.String()}))
+KEYWORD_GROUPS = pl.List(pl.Struct({"kind": pl.String(), "language": pl.String(), "keywords": pl.List(pl.String())}))
+
+ARTICLES = Table(
+    "articles",
+    "One row per parsed article version: what its JATS file says of it.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="article_index.article_id"),
+        _c("pmcid", I64, "number of the article, as stated by the file or else by its key", null=True),
+        _c("version", I32, "version of the article", null=True),
+        _c("pmid", I64, "PubMed id", null=True),
+        _c("doi", S, "DOI", null=True),
+        _c("title", S, "title in document order, without footnote marks", null=True),
+        _c("article_type", S, "article-type attribute", null=True),
+        _c("language", S, "xml:lang of the article", null=True),
+        _c("journal", S, "journal-title", null=True),
+        _c("journal_id", S, "NLM title abbreviation or other journal-id", null=True),
+        _c("issn", STRINGS, "ISSNs in document order"),
+        _c("publisher", S, "publisher name", null=True),
+        _c("date", S, "publication date, ISO, as precise as it is known: 2021, 2021-03 or 2021-03-09", null=True),
+        _c("date_precision", S, "Y, YM or YMD", null=True),
+        _c("date_source", S, "pub-type or date-type of the pub-date used", null=True),
+        _c("year", I32, "year of publication", null=True),
+        _c("volume", S, "volume", null=True),
+        _c("issue", S, "issue", null=True),
+        _c("pages", S, "first and last page, or elocation id", null=True),
+        _c("authors", STRINGS, "names in document order: surname, given names"),
+        _c("keywords", KEYWORD_GROUPS, "keywords by group"),
+        _c("subjects", STRINGS, "subjects of the article itself, in document order"),
+        _c("abstract", S, "abstract as text", null=True),
+        _c("abstract_sections", SECTIONS, "abstract by section"),
+        _c("license_url", S, "licence URL as stated in the file", null=True),
+        _c("license_version", S, "licence version read from the URL, for example 4.0", null=True),
+        _c("license_text", S, "licence paragraph as text", null=True),
+        _c(
+            "license_code",
+            S,
+            "normalised code; the metadata's, else what the URL or text states",
+            null=True,
+            src="article_index.license_code",
+        ),
+        _c("license_group", S, "commercial, noncommercial or other", src="article_index.license_group"),
+        _c("is_retracted", BOOL, "retracted", src="article_index.is_retracted"),
+        _c("n_references", I32, "entries of the reference list"),
+        _c("related", RELATED, "related articles: retractions, corrections, companions"),
+        _c("xml_md5", S, "MD5 of the JATS file that was parsed", src="article_xml.md5"),
+        _c("parser_version", S, "version of lib.jats that made the row"),
+    ),
+)
+
+GRAPHICS = pl.List(
+    pl.Struct(
+        {
+            "href": pl.String(),
+            "mime": pl.String(),
+            "content_type": pl.String(),
+            "xml_id": pl.String(),
+            "renditions": pl.List(pl.String()),
+        }
+    )
+)
+
+FIGURES = Table(
+    "figures",
+    "One row per figure, and per table image, formula or other graphic, each with its kind.",
+    "chunk",
+    ("figure_id",),
+    (
+        _c("figure_id", S, "opaque stable key, [a-z0-9_-]"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("ordinal", I32, "position in the document, from 0"),
+        _c("xml_id", S, "id attribute of the element", null=True),
+        _c("element", S, "JATS element the row stands for: fig, table-wrap, disp-formula, graphic, ..."),
+        _c("kind", S, "figure, scheme, algorithm, chart, map, table, formula, chemical_structure, graphic, ..."),
+        _c("label", S, "text of the label", null=True),
+        _c("parent_figure_id", S, "figure in which this one is nested", null=True),
+        _c("group_xml_id", S, "id of the fig-group", null=True),
+        _c("group_label", S, "label of the fig-group", null=True),
+        _c("group_caption", S, "caption of the fig-group", null=True),
+        _c("place", S, "where it stands: body, floats, back, appendix, abstract, sub-article, supplementary, ..."),
+        _c("section", S, "section titles from the outside in, joined by ' > '", null=True),
+        _c("language", S, "language in force", null=True),
+        _c("license_url", S, "licence stated by the figure's own permissions", null=True),
+        _c("license_code", S, "normalised licence in force for the figure: its own, else the article's", null=True),
+        _c("license_group", S, "commercial, noncommercial or other, in force for the figure"),
+        _c("copyright", S, "copyright statement of the figure's own permissions", null=True),
+        _c("attribution", S, "attrib of the figure", null=True),
+        _c("alt_text", S, "alt-text of the figure", null=True),
+        _c("graphics", GRAPHICS, "graphics in document order; alternatives count once, the full-size one chosen"),
+        _c("n_mentions", I32, "mentions of the figure"),
+    ),
+)
+
+CAPTIONS = Table(
+    "captions",
+    "One row per figure that has a caption.",
+    "chunk",
+    ("figure_id",),
+    (
+        _c("figure_id", S, "figure the caption belongs to", src="figures.figure_id"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("caption", S, "title and paragraphs as text, blocks separated by a line feed"),
+        _c("title", S, "title of the caption as text", null=True),
+        _c("xml", S, "caption element as XML"),
+        _c("inherited", BOOL, "true if the figure has no caption of its own and this is its group's"),
+        _c("language", S, "language in force", null=True),
+        _c("n_chars", I32, "length of the caption in characters"),
+    ),
+)
+
+SPANS = pl.List(pl.Struct({"start": pl.Int32(), "end": pl.Int32()}))
+
+MENTIONS = Table(
+    "mentions",
+    "One row per figure and block of text that cites it.",
+    "chunk",
+    ("mention_id",),
+    (
+        _c("mention_id", S, "opaque stable key"),
+        _c("figure_id", S, "figure that is cited", src="figures.figure_id"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("ordinal", I32, "position of the block in the document"),
+        _c("text", S, "text of the block, once, without the floats that stand in it"),
+        _c("start", I32, "first character of the first citation in text"),
+        _c("end", I32, "one past its last character"),
+        _c("spans", SPANS, "all citations of the figure in text"),
+        _c("block", S, "element of the block: p, title, td, li, ..."),
+        _c("place", S, "where it stands: body, abstract, caption, footnote, appendix, ..."),
+        _c("section", S, "section titles from the outside in, joined by ' > '", null=True),
+        _c("inferred", BOOL, "true if the figure is only implied by a range such as Figs 2-4"),
+    ),
+)
+
+IMAGES = Table(
+    "images",
+    "One row per image file of a figure that was fetched, verified and decoded.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "opaque stable key, [a-z0-9_-]"),
+        _c("figure_id", S, "figure it belongs to", src="figures.figure_id"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("position", I32, "position among the graphics of the figure, from 0"),
+        _c("href", S, "name as the XML has it", src="figures.graphics"),
+        _c("key", S, "key of the object in the bucket", src="article_index.media"),
+        _c("path", S, "path below the data directory"),
+        _c("match", S, "how href met key: exact, extension_added, extension_removed, other_extension, case, basename"),
+        _c("format", S, "format by content: jpeg, png, gif, tiff, webp, bmp"),
+        _c("width", I32, "pixels"),
+        _c("height", I32, "pixels"),
+        _c("mode", S, "Pillow mode of the file: RGB, L, P, CMYK, I;16, ..."),
+        _c("n_frames", I32, "frames or pages; the first is measured"),
+        _c("bytes", I64, "size of the file"),
+        _c("md5", S, "MD5 of the file, equal to the source's"),
+        _c("sha256", S, "SHA-256 of the file"),
+        _c("pixel_hash", S, "digest of the decoded pixels and their size, hex (see lib.images for its definition)"),
+        _c("phash", pl.UInt64(), "64-bit perceptual hash"),
+        _c("license_code", S, "licence in force for the figure", null=True, src="figures.license_code"),
+        _c("license_group", S, "commercial, noncommercial or other", src="figures.license_group"),
+    ),
+)
+
+SHARDS = Table(
+    "shards",
+    "One row per sample of the WebDataset shards, with the byte range of each member.",
+    "chunk",
+    ("sample_key",),
+    (
+        _c("sample_key", S, "key of the sample, [a-z0-9_-]", src="images.media_id"),
+        _c("media_id", S, "image of the sample", src="images.media_id"),
+        _c("figure_id", S, "figure of the sample", src="figures.figure_id"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("license_group", S, "commercial, noncommercial or other", src="images.license_group"),
+        _c("shard", S, "path of the tar below the data directory"),
+        _c("position", I32, "position of the sample in its shard"),
+        _c("start", I64, "first byte of the sample (header of its first member)"),
+        _c("end", I64, "one past its last byte, padding included"),
+        _c("image_ext", S, "extension of the image member"),
+        _c("image_start", I64, "first byte of the image's data"),
+        _c("image_bytes", I64, "size of the image"),
+        _c("txt_start", I64, "first byte of the caption's data"),
+        _c("txt_bytes", I64, "size of the caption in UTF-8"),
+        _c("json_start", I64, "first byte of the JSON's data"),
+        _c("json_bytes", I64, "size of the JSON"),
+        _c("sha256", S, "SHA-256 of the image bytes", src="images.sha256"),
+    ),
+)
+
+ALL: tuple[Table, ...] = (
+    CHUNK_LISTING,
+    ARTICLE_INDEX,
+    ARTICLE_XML,
+    ARTICLES,
+    FIGURES,
+    CAPTIONS,
+    MENTIONS,
+    IMAGES,
+    SHARDS,
+)
+TABLES: dict[str, Table] = {table.name: table for table in ALL}
