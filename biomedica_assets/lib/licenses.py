@@ -72,7 +72,7 @@ _TAIL_ONLY = re.compile(_TAIL)
 _URL = re.compile(
     r"(?:https?:?/*)*(?:www\.)?creativecommons\.org(?::\d+)?/+(?:licen[sc]es?|publicdomain)/+(?P<name>[a-z0-9+-]+)"
     # The name ends the path, or a version follows it; anything else ("licenses/by/nc/4.0") is not understood.
-    r"(?:/+v?(?P<version>\d(?:\.\d)?)(?![\d/]*(?:/+(?:nc|nd|sa)\b))\b\S*|(?:/+(?:legalcode|deed)\S*)?[/.,;)]*)"
+    r"(?:/+v?(?P<version>\d(?:\.\d)?)\b(?!\.\d|/+(?:nc|nd|sa)\b)\S*|(?:/+(?:legalcode|deed)\S*)?[/.,;)]*)"
 )
 _URL_NAMES: Mapping[str, str] = {"zero": CC0, "cc0": CC0, "cc-zero": CC0, "mark": PD, "publicdomain": PD, "pdm": PD}
 _COMBINATIONS: Mapping[frozenset[str], str] = {

@@ -9,9 +9,10 @@ from biomedica_assets.lib import licenses
 SPELLINGS = {
     "CC0": "CC0|cc0|CC-0|CC 0|CC0 1.0|CC0-1.0|CC Zero|cc0license|CC0 1.0 Universal|Creative Commons Zero"
     "|Creative Commons CC0 Public Domain Dedication",
-    "CC BY": "CC BY|CC-BY|cc by|CCBY|CC BY 4.0|CC-BY-4.0|CC BY 3.0 US|CC BY 3.0 IGO|CC_BY|CC  BY |cc-by-2.0-uk|ccbylicense"
-    "|cc-by license|Creative Commons Attribution|Creative Commons Attribution License|Creative Commons CC BY 4.0"
-    "|Creative Commons Attribution 4.0 International License|Creative Commons Attribution 3.0 Unported"
+    "CC BY": "CC BY|CC-BY|cc by|CCBY|CC BY 4.0|CC-BY-4.0|CC BY 3.0 US|CC BY 3.0 IGO|CC_BY|CC  BY |cc-by-2.0-uk"
+    "|ccbylicense|cc-by license|Creative Commons Attribution|Creative Commons Attribution License"
+    "|Creative Commons CC BY 4.0|Creative Commons Attribution 4.0 International License"
+    "|Creative Commons Attribution 3.0 Unported"
     "|The Creative Commons Attribution Licence",
     "CC BY-SA": "CC BY-SA|CC-BY-SA|cc by sa|CC BY-SA 4.0|ccbysalicense"
     "|Creative Commons Attribution-ShareAlike 4.0 International",
