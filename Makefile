@@ -1,0 +1,39 @@
+# Everything a person runs. Each target sets up what it needs, on a machine with Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data/demo
+PORT ?= 3000
+
+.PHONY: demo ui test check format bench faults clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,faiss]'
+	@touch $@
+
+demo: $(VENV)/.ready ## invent a PubMed Central and materialise the whole graph from it
+	$(BIN)/biomedica demo --data-dir $(DATA)
+
+ui: $(VENV)/.ready ## the Dagster UI over the demo (or over DATA=dir)
+	$(BIN)/biomedica ui --data-dir $(DATA) --port $(PORT)
+
+test: $(VENV)/.ready ## all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready ## format, lint, types, graph definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/dg check defs
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.ready ## every claim of the README, measured
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) data/demo

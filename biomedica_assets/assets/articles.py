@@ -1,0 +1,78 @@
+"""Groups articles and figures, as far as text goes: the JATS files, and all that one parse of them gives."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from biomedica_assets.assets.article_index import article_index
+from biomedica_assets.lib.jats import stage
+from biomedica_assets.lib.pmc import fetch
+from biomedica_assets.lib.tables import ARTICLE_XML, ARTICLES, CAPTIONS, FIGURES, MENTIONS, Table
+from biomedica_assets.metadata import as_result, check_specs, definition_metadata
+from biomedica_assets.partitions import CHUNKS
+from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource, SourceResource
+
+
+@dg.asset(
+    deps=[article_index],
+    partitions_def=CHUNKS,
+    group_name="articles",
+    kinds={"xml"},
+    code_version=fetch.VERSION,
+    pool="network",
+    check_specs=check_specs("article_xml"),
+    metadata=definition_metadata(ARTICLE_XML),
+)
+def article_xml(
+    context: dg.AssetExecutionContext,
+    settings: SettingsResource,
+    lake: LakeResource,
+    source: SourceResource,
+    progress: dg.ResourceParam[Progressing],
+) -> dg.MaterializeResult:
+    """JATS files of the selected articles in the local mirror, each verified against its MD5."""
+    values = settings.open()
+    report = fetch.fetch_xml(lake.open(), context.partition_key, source.open(), progress=progress.open(context.log))
+    return as_result(report, lake.open(), tolerance=values.max_reject_fraction)
+
+
+def _parsed(table: Table, group: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        deps=[article_index, article_xml],
+        group_name=group,
+        kinds={"parquet", "xml"},
+        code_version=stage.VERSION,
+        metadata=definition_metadata(table),
+        description=table.meaning,
+    )
+
+
+@dg.multi_asset(
+    specs=[
+        _parsed(ARTICLES, "articles"),
+        _parsed(FIGURES, "figures"),
+        _parsed(CAPTIONS, "figures"),
+        _parsed(MENTIONS, "figures"),
+    ],
+    partitions_def=CHUNKS,
+    pool="cpu",
+    check_specs=check_specs("articles", "figures", "captions", "mentions"),
+)
+def parse(
+    context: dg.AssetExecutionContext,
+    settings: SettingsResource,
+    lake: LakeResource,
+    engine: EngineResource,
+    progress: dg.ResourceParam[Progressing],
+) -> Iterator[dg.MaterializeResult]:
+    """Articles, figures, captions and mentions from one parse of each JATS file."""
+    values = settings.open()
+    reports = stage.parse_chunk(
+        lake.open(),
+        context.partition_key,
+        engine=engine.open("processes"),
+        progress=progress.open(context.log),
+    )
+    for report in reports:
+        yield as_result(report, lake.open(), tolerance=values.max_reject_fraction, keyed=True)

@@ -1,0 +1,26 @@
+"""Jobs: named selections of the graph for the UI, schedules and sensors.
+
+Belongs here: which assets run together, and the tags that limit how many such runs there are at once.
+Concept: https://docs.dagster.io/guides/build/jobs
+"""
+
+import dagster as dg
+
+from biomedica_assets.partitions import CHUNKS
+
+refresh_inventory = dg.define_asset_job(
+    "refresh_inventory",
+    selection=dg.AssetSelection.assets("pmc_inventory"),
+    description="Read the newest complete inventory and report which chunks changed.",
+)
+
+chunk_pipeline = dg.define_asset_job(
+    "chunk_pipeline",
+    selection=dg.AssetSelection.assets(
+        "article_index", "article_xml", "articles", "figures", "captions", "mentions", "images", "shards"
+    ),
+    partitions_def=CHUNKS,
+    description="One chunk from its listing to its training shards.",
+)
+
+ALL = [refresh_inventory, chunk_pipeline]

@@ -1,0 +1,150 @@
+"""Which partitions of which assets are out of date, and in which order they are made.
+
+Belongs here: reading the asset graph (dependencies, code versions, what runs together) and asking ``lib.lineage`` about
+each partition. Dagster's own staleness is not drawn for partitions and is not tracked across wide fan-ins; this is.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from biomedica_assets.lib import chunks
+from biomedica_assets.lib.lineage import stale
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import TABLES, Table
+
+Expected = Mapping[str, Callable[[], Mapping[str, Any]]]
+"""Asset -> the settings that shape its content, as its manifest would record them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stale:
+    """One partition that is out of date, and why."""
+
+    asset: str
+    partition: str | None
+    reasons: tuple[stale.Reason, ...]
+
+    @property
+    def missing(self) -> bool:
+        """Whether it has never been made."""
+        return self.reasons[0].cause is stale.Cause.MISSING
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wave:
+    """Assets of one partitioning that can be made in one run, after all earlier waves."""
+
+    partitioning: str
+    assets: tuple[str, ...]
+
+
+class Planner:
+    """Plans over one graph, one data directory and one set of settings."""
+
+    def __init__(self, graph: AssetGraph, lake: Lake, expected: Expected, recipes: Callable[[], Sequence[str]]) -> None:
+        """Args: graph: resolved asset graph; lake: data; expected: settings by asset; recipes: names of recipes."""
+        self._graph, self._lake, self._expected, self._recipes = graph, lake, expected, recipes
+        self._versions = stale.Versions(lake)
+        self.assets = [k.to_user_string() for k in graph.toposorted_asset_keys]
+
+    def forget(self) -> None:
+        """Data were written: look again."""
+        self._versions.forget()
+
+    def parents(self, asset: str) -> list[str]:
+        """Assets that ``asset`` reads."""
+        return sorted(key.to_user_string() for key in self._node(asset).parent_keys)
+
+    def descendants(self, assets: Iterable[str]) -> set[str]:
+        """The assets and everything that depends on them."""
+        found = set(assets)
+        for asset in self.assets:
+            if found.intersection(self.parents(asset)):
+                found.add(asset)
+        return found
+
+    def together(self, asset: str) -> set[str]:
+        """Assets made by the same step, ``asset`` included."""
+        return {key.to_user_string() for key in self._node(asset).execution_set_asset_keys}
+
+    def executable(self, asset: str) -> bool:
+        """Whether a run can make it (an external asset is only reported)."""
+        return self._node(asset).is_executable
+
+    def waves(self, assets: Iterable[str]) -> list[Wave]:
+        """Cut the graph where the partitioning changes, in topological order."""
+        level: dict[str, int] = {}
+        for asset in self.assets:
+            mine = TABLES[asset].partitioning
+            above = [(level[p], TABLES[p].partitioning) for p in self.parents(asset)]
+            level[asset] = max((at + (kind != mine) for at, kind in above), default=0)
+        for asset in self.assets:
+            level[asset] = max(level[a] for a in self.together(asset))
+        wanted = {asset for asset in assets if self.executable(asset)}
+        groups: dict[tuple[int, str], list[str]] = {}
+        for asset in self.assets:
+            if asset in wanted:
+                groups.setdefault((level[asset], TABLES[asset].partitioning), []).append(asset)
+        return [Wave(kind, tuple(members)) for (_, kind), members in sorted(groups.items())]
+
+    def partitions(self, partitioning: str) -> list[str | None]:
+        """Partitions that should exist: the chunks the inventory lists, their shelves, the recipes."""
+        listed = self._lake.partitions(TABLES["chunk_listing"])
+        match partitioning:
+            case "chunk":
+                return [*listed]
+            case "shelf":
+                return [*sorted({chunks.shelf_of_chunk(key) for key in listed})]
+            case "recipe":
+                return [*self._recipes()]
+            case _:
+                return [None]
+
+    def reasons(self, asset: str, partition: str | None) -> tuple[stale.Reason, ...]:
+        """Why this partition is out of date; empty if it is current."""
+        table = TABLES[asset]
+        expected = stale.Expectation(
+            code_version=self._node(asset).code_version,
+            config=self._expected[asset]() if asset in self._expected else None,
+            inputs=self._versions.inputs(table, partition, [self._table(p) for p in self.parents(asset)]),
+        )
+        return tuple(stale.reasons(self._versions.manifest(table, partition), expected))
+
+    def stale(self, assets: Iterable[str], partition: str | None) -> list[Stale]:
+        """The assets whose partition is out of date, in topological order."""
+        wanted = set(assets)
+        found = ((asset, self.reasons(asset, partition)) for asset in self.assets if asset in wanted)
+        return [Stale(asset, partition, why) for asset, why in found if why]
+
+    def all_stale(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
+        """Everything that is out of date, wave by wave."""
+        for wave in self.waves(assets if assets is not None else self.assets):
+            for partition in self.partitions(wave.partitioning):
+                yield from self.stale(wave.assets, partition)
+
+    def next_batch(self, assets: Iterable[str], partition: str | None) -> list[str]:
+        """What to make next of one partition: the stale assets nothing stale stands above, plus what is missing below.
+
+        An asset that exists is remade only when its inputs are final: if the rerun of an input changes nothing, the
+        asset is current again and no run is spent. Missing ones have to be made anyway and join the same run.
+        """
+        found = {s.asset: s for s in self.stale(assets, partition)}
+        batch: set[str] = set()
+        for asset in self.assets:
+            if asset not in found:
+                continue
+            stale_parents = found.keys() & set(self.parents(asset))
+            if (found[asset].missing and stale_parents <= batch) or not stale_parents:
+                batch |= self.together(asset)
+        return [asset for asset in self.assets if asset in batch]
+
+    def _node(self, asset: str) -> Any:
+        return self._graph.get(dg.AssetKey.from_user_string(asset))
+
+    @staticmethod
+    def _table(asset: str) -> Table:
+        return TABLES[asset]

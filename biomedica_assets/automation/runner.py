@@ -1,0 +1,154 @@
+"""Materialise outside the UI what the UI would: the same job, the same instance, one process.
+
+Belongs here: walking the planner's waves, running each batch through Dagster's implicit asset job in this process, and
+telling what happened. What is current is not run again.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import dagster as dg
+
+from biomedica_assets.automation.planner import Planner, Wave
+
+ROOT = "pmc_inventory"
+"""Always asked first: only the source knows whether something changed there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """One Dagster run: these assets of this partition."""
+
+    assets: tuple[str, ...]
+    partition: str | None
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What a walk over the graph did."""
+
+    runs: int = 0
+    materialised: list[tuple[str, str | None]] = dataclasses.field(default_factory=list)
+    failed: dict[Batch, str] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed
+
+
+class Listener:
+    """What a caller is told while the runner works; every method may be overridden."""
+
+    def wave(self, wave: Wave, partitions: Sequence[str | None]) -> None:
+        """A wave begins; ``partitions`` are the ones that may be worked on."""
+
+    def batch(self, batch: Batch) -> None:
+        """A run begins."""
+
+    def partition_done(self, partition: str | None) -> None:
+        """A partition is current, or its run failed."""
+
+    def failure(self, batch: Batch, message: str) -> None:
+        """A run failed; the walk goes on with the other partitions."""
+
+
+def walk(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    planner: Planner,
+    *,
+    select: Iterable[str] | None = None,
+    chunks: Sequence[str] | None = None,
+    listener: Listener | None = None,
+    prune: Callable[[Wave, str | None], bool] | None = None,
+) -> Outcome:
+    """Make everything that is out of date, wave by wave.
+
+    Args:
+        definitions: the graph with its resources.
+        instance: Dagster instance that records the runs.
+        planner: says what is out of date.
+        select: assets to consider; None takes all.
+        chunks: chunk keys to consider; None takes all that the inventory lists. Shelves, recipes and unpartitioned
+            assets are not limited by it.
+        listener: told about progress.
+        prune: returns True for a (wave, partition) that is to be left alone.
+
+    Returns:
+        What was run, what was made and what failed. A failed partition does not stop the others; what depends on it is
+        not made, because it stays out of date.
+    """
+    told, outcome, began = listener or Listener(), Outcome(), time.monotonic()
+    assets = list(select) if select is not None else planner.assets
+    job = definitions.resolve_implicit_global_asset_job_def()
+    blocked: set[str] = set()
+    if ROOT in assets:
+        batch = Batch(tuple(sorted(planner.together(ROOT))), None)
+        told.batch(batch)
+        _run(job, instance, batch, outcome, told)
+        planner.forget()
+        assets = [asset for asset in assets if asset != ROOT]
+    for wave in planner.waves(assets):
+        keys = planner.partitions(wave.partitioning)
+        if wave.partitioning == "chunk" and chunks is not None:
+            keys = [key for key in keys if key in set(chunks)]
+        told.wave(wave, keys)
+        for key in keys:
+            while (batch := _next(planner, wave, key, blocked, prune)) is not None:
+                told.batch(batch)
+                ok = _run(job, instance, batch, outcome, told)
+                planner.forget()
+                if not ok:
+                    blocked |= planner.descendants(batch.assets) if wave.partitioning != "chunk" else set()
+                    break
+            told.partition_done(key)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _next(
+    planner: Planner, wave: Wave, key: str | None, blocked: set[str], prune: Callable[[Wave, str | None], bool] | None
+) -> Batch | None:
+    if prune is not None and prune(wave, key):
+        return None
+    names = planner.next_batch([asset for asset in wave.assets if asset not in blocked], key)
+    return Batch(tuple(names), key) if names else None
+
+
+def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outcome: Outcome, told: Listener) -> bool:
+    keys = [dg.AssetKey.from_user_string(asset) for asset in batch.assets]
+    result = job.get_subset(asset_selection=set(keys)).execute_in_process(
+        instance=instance,
+        partition_key=batch.partition,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    outcome.runs += 1
+    made = {
+        event.step_materialization_data.materialization.asset_key.to_user_string()
+        for event in result.get_asset_materialization_events()
+    }
+    outcome.materialised += [(asset, batch.partition) for asset in batch.assets if asset in made]
+    if not result.success:
+        message = _why(result)
+        outcome.failed[batch] = message
+        told.failure(batch, message)
+    return result.success
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost cause of the first failed step, or the check that blocked."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            evaluation = event.asset_check_evaluation_data
+            if not evaluation.passed and evaluation.blocking:
+                return f"check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} did not pass"
+    return "the run failed; its log in the UI says more"

@@ -1,0 +1,124 @@
+"""The ``biomedica`` command: arguments in, one function of ``commands`` called, exit code out.
+
+Belongs here: names, options and help of the commands. Imports nothing heavy, so that ``biomedica stream`` and
+``biomedica parse`` start in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from biomedica_assets.lib.errors import BiomedicaError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 if all went well, 1 if something failed or was rejected, 2 if the command was not understood.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except BiomedicaError as error:
+        print(f"biomedica: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader (head, a training job that has had enough) went away; that is its right.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("biomedica: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="biomedica",
+        description="PubMed Central figures and captions as a Dagster asset graph. "
+        "Start with `biomedica demo`, then `biomedica ui --data-dir data/demo`.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _graph_commands(commands)
+    _data_commands(commands)
+    return top
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str
+) -> argparse.ArgumentParser:
+    """One command: ``run`` is ``module.function`` of ``biomedica_assets.commands``, imported when it is called."""
+    command = commands.add_parser(name, help=text.split(". ", maxsplit=1)[0].rstrip("."), description=text)
+    command.add_argument(
+        "--data-dir", type=Path, metavar="DIR",
+        help="data directory (default: BIOMEDICA_DATA_DIR, else data_dir of biomedica.toml, else ./data)",
+    )  # fmt: skip
+
+    def call(arguments: argparse.Namespace) -> int:
+        import importlib
+
+        module, _, function = run.partition(".")
+        return getattr(importlib.import_module(f"biomedica_assets.commands.{module}"), function)(arguments)
+
+    command.set_defaults(run=call)
+    return command
+
+
+def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = _add(
+        commands, "run", "graph.run",
+        "Materialise what is out of date, as the UI would: same graph, same Dagster instance, one process. "
+        "A second run does only what changed.",
+    )  # fmt: skip
+    run.add_argument("--source", metavar="DIR|s3://BUCKET", help="where articles come from; remembered on first use")
+    run.add_argument("--chunk", action="append", metavar="KEY", help="only this chunk, e.g. PMC007-0360; repeatable")
+    run.add_argument(
+        "--select", metavar="ASSETS",
+        help="only these assets, separated by commas, in Dagster's selection language (images, +shards, group:figures)",
+    )  # fmt: skip
+    run.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
+
+    demo = _add(
+        commands, "demo", "graph.demo",
+        "Write an invented PubMed Central of about 200 articles and materialise the whole graph from it. "
+        "Needs no network; the default data directory is data/demo.",
+    )  # fmt: skip
+    demo.add_argument("--articles", type=int, default=200, help="how many articles to invent (default 200)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of everything invented (default 0)")
+
+    ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
+    ui.add_argument("--port", type=int, default=3000, help="port on the loopback interface (default 3000)")
+
+    stale = _add(
+        commands, "stale", "graph.stale",
+        "List every partition that is out of date and why: code, settings, or which input changed.",
+    )  # fmt: skip
+    stale.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
+    _add(commands, "status", "graph.status", "What is there: partitions, rows, rejects by reason and bytes per table.")
+    _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
+
+
+def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sql = _add(
+        commands, "sql", "data.sql",
+        "Ask the catalog: every table is a view, for example "
+        '`biomedica sql "select kind, count(*) from figures group by kind"`.',
+    )  # fmt: skip
+    sql.add_argument("query", help="one SQL statement; the views are read-only")
+    sql.add_argument(
+        "--format", choices=("table", "csv", "jsonl"), default="table", help="how to print (default table)"
+    )
+
+    parse = _add(
+        commands, "parse", "data.parse",
+        "Parse JATS files and print one JSON line for each: article, figures, mentions, rejects. "
+        "A malformed file gives a reject with its line and exit code 1; the others are still parsed.",
+    )  # fmt: skip
+    parse.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JATS XML files")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

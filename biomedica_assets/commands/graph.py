@@ -1,0 +1,170 @@
+"""Commands that work on the graph: run, demo, ui, stale, status, settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomedica_assets import instance, settings
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from biomedica_assets.automation.planner import Planner
+
+DEMO_DATA = Path("data/demo")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``biomedica run``: make what is out of date."""
+    return _materialise(_settings(arguments), arguments.select, arguments.chunk, dry=arguments.dry_run)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """``biomedica demo``: an invented mirror, then the whole graph."""
+    from biomedica_assets.commands import showcase
+
+    data_dir = arguments.data_dir or DEMO_DATA
+    overrides: dict[str, Any] = {"data_dir": data_dir, "source": str(data_dir / "source")}
+    overrides |= showcase.SETTINGS
+    values = settings.load(**overrides)
+    instance.prepare(values)
+    showcase.invent(values, articles=arguments.articles, seed=arguments.seed)
+    code = _materialise(values, None, None)
+    showcase.tell(values)
+    return code
+
+
+def ui(arguments: argparse.Namespace) -> int:
+    """``biomedica ui``: the Dagster UI of one data directory."""
+    values = settings.load(data_dir=arguments.data_dir)
+    home = instance.prepare(values)
+    workspace = home / "workspace.yaml"
+    module = "{module_name: biomedica_assets.definitions, location_name: biomedica}"
+    workspace.write_text(f"load_from:\n  - python_module: {module}\n")
+    dg_command = Path(sys.executable).with_name("dg")
+    print(f"Dagster UI of {values.data_dir.absolute()}: http://127.0.0.1:{arguments.port}", file=sys.stderr)
+    command = [str(dg_command), "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(arguments.port)]
+    return subprocess.call(command, env=os.environ)
+
+
+def stale(arguments: argparse.Namespace) -> int:
+    """``biomedica stale``: what is out of date, and why."""
+    from biomedica_assets.lib.store.lake import Lake
+
+    values = settings.load(data_dir=arguments.data_dir)
+    definitions = _definitions(values)
+    planner = _planner(values, definitions, Lake(values.data_dir))
+    return _print_stale(planner, _selected(definitions, arguments.select))
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """``biomedica status``: what is there."""
+    import rich.console
+    import rich.table
+
+    from biomedica_assets.lib.store.lake import Lake
+    from biomedica_assets.lib.store.overview import overview
+
+    lake = Lake(settings.load(data_dir=arguments.data_dir).data_dir)
+    table = rich.table.Table("asset", "partitions", "rows", "left out", "MB", title=str(lake.root))
+    for line in overview(lake):
+        why = ", ".join(f"{reason} {n:,}" for reason, n in sorted(line.rejects.items(), key=lambda item: -item[1]))
+        table.add_row(line.asset, f"{line.partitions:,}", f"{line.rows:,}", why, f"{line.bytes / 1e6:,.1f}")
+    rich.console.Console().print(table)
+    return 0
+
+
+def show_settings(arguments: argparse.Namespace) -> int:
+    """``biomedica settings``: every knob."""
+    values = settings.load(data_dir=arguments.data_dir)
+    print("# environment: BIOMEDICA_<NAME>; files: ./biomedica.toml, then <data directory>/biomedica.toml")
+    for name, field in Settings.model_fields.items():
+        print(f"{name} = {getattr(values, name)!r}\n    {field.description} (default {field.default!r})")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return settings.load(data_dir=arguments.data_dir, source=arguments.source)
+
+
+def _definitions(values: Settings, bars: Any = None) -> dg.Definitions:
+    instance.prepare(values)
+    # Imported late: the partitions are computed from the settings when the graph is imported.
+    from biomedica_assets import definitions
+
+    return definitions.build(values, bars)
+
+
+def _planner(values: Settings, definitions: dg.Definitions, lake: Any) -> Planner:
+    from biomedica_assets import configs
+    from biomedica_assets.automation.planner import Planner
+
+    return Planner(definitions.resolve_asset_graph(), lake, configs.expected(values), lambda: configs.recipes(values))
+
+
+def _selected(definitions: dg.Definitions, selection: str | None) -> list[str] | None:
+    if selection is None:
+        return None
+    import dagster as dg
+
+    graph = definitions.resolve_asset_graph()
+    chosen: set[str] = set()
+    for part in filter(None, (piece.strip() for piece in selection.split(","))):
+        try:
+            keys = dg.AssetSelection.from_string(part).resolve(graph)
+        except dg.DagsterError as error:
+            raise PermanentFailure(f"--select {part!r}: {error}") from error
+        if not keys:
+            names = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+            raise PermanentFailure(f"--select {part!r} names no asset; there are {names}")
+        chosen |= {key.to_user_string() for key in keys}
+    return sorted(chosen)
+
+
+def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] | None, *, dry: bool = False) -> int:
+    from biomedica_assets.console import Bars
+    from biomedica_assets.lib.chunks import chunk_range
+    from biomedica_assets.lib.store.lake import Lake
+
+    for key in chunks or ():
+        try:
+            chunk_range(key, values.chunk_span)
+        except ValueError as error:
+            raise PermanentFailure(f"--chunk: {error}") from error
+    lake = Lake(values.data_dir)
+    with Bars() as bars, instance.open_instance(values) as dagster_instance:
+        definitions = _definitions(values, bars)
+        planner = _planner(values, definitions, lake)
+        select = _selected(definitions, selection)
+        if dry:
+            return _print_stale(planner, select)
+        from biomedica_assets.automation import runner
+
+        began = time.monotonic()
+        outcome = runner.walk(definitions, dagster_instance, planner, select=select, chunks=chunks, listener=bars)
+    seconds = time.monotonic() - began
+    made = len(outcome.materialised)
+    print(f"{made:,} partitions made in {outcome.runs:,} runs, {len(outcome.failed):,} failed, {seconds:,.1f} s")
+    for batch, message in outcome.failed.items():
+        print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
+    return 0 if outcome.ok else 1
+
+
+def _print_stale(planner: Planner, select: Sequence[str] | None) -> int:
+    n = 0
+    for entry in planner.all_stale(select):
+        n += 1
+        why = "; ".join(str(reason) for reason in entry.reasons[:4])
+        more = f"; and {len(entry.reasons) - 4} more" if len(entry.reasons) > 4 else ""
+        print(f"{entry.asset}\t{entry.partition or '-'}\t{why}{more}")
+    print(f"{n:,} partitions are out of date" if n else "everything is current", file=sys.stderr)
+    return 0

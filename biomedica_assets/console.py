@@ -1,0 +1,102 @@
+"""What the command line draws: bars on a terminal, a line now and then elsewhere.
+
+Belongs here: progress and tables for people. What is computed comes from ``automation`` and ``lib``.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import rich.console
+import rich.progress
+
+from biomedica_assets.automation.planner import Wave
+from biomedica_assets.automation.runner import Batch, Listener
+from biomedica_assets.lib.progress import LogProgress, Progress
+from biomedica_assets.resources import Progressing
+
+
+class Bars(Progressing, Listener):
+    """Two bars: the partitions of the wave, and the step that is running.
+
+    Off a terminal (a pipe, a CI log) bars would be noise: there a line is printed per wave and per failure, and steps
+    that take longer than ten seconds log their rate.
+    """
+
+    def __init__(self) -> None:
+        """Draws on standard error, so that standard output stays clean for results."""
+        self.console = rich.console.Console(stderr=True)
+        self._bars = rich.progress.Progress(
+            rich.progress.SpinnerColumn(),
+            rich.progress.TextColumn("{task.description}", table_column=rich.progress.Column(min_width=44)),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("{task.fields[rate]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._wave = self._bars.add_task("", total=None, rate="", visible=False)
+        self._step = _StepBar(self._bars)
+        self._partitions = 0
+
+    def __enter__(self) -> "Bars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def open(self, log: logging.Logger) -> Progress:
+        """The bar of the running step, or log lines off a terminal."""
+        if self.console.is_terminal:
+            return self._step
+        plain = logging.getLogger("biomedica")
+        if not plain.handlers:
+            plain.addHandler(logging.StreamHandler(sys.stderr))
+            plain.setLevel(logging.INFO)
+        return LogProgress(plain)
+
+    def wave(self, wave: Wave, partitions: Sequence[str | None]) -> None:
+        """A wave begins."""
+        self._partitions = len(partitions)
+        names = ", ".join(wave.assets)
+        unit = {"chunk": "chunks", "shelf": "shelves", "recipe": "recipes"}.get(wave.partitioning, "")
+        self.console.print(f"[bold]{names}[/]" + (f"  ({len(partitions)} {unit})" if unit else ""), highlight=False)
+        self._bars.reset(self._wave, total=len(partitions), visible=bool(unit), description=unit, rate="")
+
+    def batch(self, batch: Batch) -> None:
+        """A run begins."""
+        what = batch.assets[0] if len(batch.assets) == 1 else f"{batch.assets[0]} … {batch.assets[-1]}"
+        self._bars.update(self._wave, description=f"{batch.partition or ''} {what}".strip())
+
+    def partition_done(self, partition: str | None) -> None:
+        """A partition is current, or its run failed."""
+        self._bars.advance(self._wave)
+
+    def failure(self, batch: Batch, message: str) -> None:
+        """A run failed."""
+        where = f" of {batch.partition}" if batch.partition else ""
+        self.console.print(f"[red]failed[/] {batch.assets[0]}{where}: {message}", highlight=False, markup=True)
+
+
+class _StepBar:
+    """``Progress`` on one bar that is shown while an activity runs."""
+
+    def __init__(self, bars: rich.progress.Progress) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", total=None, rate="", visible=False)
+        self._unit = ""
+
+    def start(self, what: str, total: int | None, unit: str) -> None:
+        self._unit = unit
+        self._bars.reset(self._task, total=total, description=f"  {what}", visible=True, rate="")
+
+    def advance(self, n: int = 1) -> None:
+        self._bars.advance(self._task, n)
+        speed = self._bars.tasks[-1].speed
+        self._bars.update(self._task, rate=f"{speed:,.0f} {self._unit}/s" if speed else "")
+
+    def finish(self) -> None:
+        self._bars.update(self._task, visible=False)

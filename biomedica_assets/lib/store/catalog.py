@@ -1,0 +1,90 @@
+"""The catalog: a DuckDB file that holds only views over the Parquet tables, for people and for SQL.
+
+No run writes data into it, so nothing is ever locked. A view reads whatever partitions exist at the time of the query;
+a file without rows beside the partitions lets it answer before the first one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store.lake import PART, REJECTS_PART, Lake
+from biomedica_assets.lib.tables import REJECTS, TABLES, Table
+
+VERSION = "1"
+FILE = "catalog.duckdb"
+_EMPTY = "_empty"
+
+
+def build(lake: Lake, tables: Iterable[Table] | None = None) -> Path:
+    """Write ``catalog.duckdb`` with one view per table and ``rejects``; replaces an earlier one atomically."""
+    path = lake.root / FILE
+    with atomic.replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
+        create_views(connection, lake, tables)
+    return path
+
+
+def connect(lake: Lake, tables: Iterable[Table] | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in memory with the same views, for code that wants SQL over the lake."""
+    connection = duckdb.connect()
+    create_views(connection, lake, tables)
+    return connection
+
+
+def open_catalog(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """The catalog, read-only.
+
+    Raises:
+        PermanentFailure: it has not been built.
+    """
+    path = lake.root / FILE
+    if not path.exists():
+        raise PermanentFailure(f"{path} does not exist; materialise the asset `catalog` first (`biomedica run` does)")
+    return duckdb.connect(str(path), read_only=True)
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, tables: Iterable[Table] | None = None) -> None:
+    """Create one view per table, with the partition key as a column, and ``rejects`` over all of them."""
+    for table in tables if tables is not None else TABLES.values():
+        connection.execute(_view(lake, table))
+    _write_empty(lake.root / "tables" / _EMPTY / _EMPTY / REJECTS_PART, REJECTS)
+    pattern = str(lake.root / "tables" / "*" / "*" / REJECTS_PART)
+    columns = ", ".join(_quoted(c.name) for c in REJECTS.columns)
+    key = r"regexp_extract(filename, '=([^/\\]+)[/\\][^/\\]+$', 1)"
+    connection.execute(
+        f"CREATE OR REPLACE VIEW rejects AS SELECT {columns}, nullif({key}, '') AS partition "  # noqa: S608
+        f"FROM read_parquet({_text(pattern)}, filename = true, hive_partitioning = false)"
+    )
+
+
+def _view(lake: Lake, table: Table) -> str:
+    base = lake.root / "tables" / table.name
+    _write_empty(base / _EMPTY / PART, table)
+    columns = ", ".join(_quoted(c.name) for c in table.columns)
+    if table.partitioning != "none":
+        # The key comes from the folder's name: hive partitioning would want it of the file without rows, too.
+        name = rf"{table.partitioning}=([^/\\]+)"
+        columns += f", regexp_extract(filename, '{name}', 1) AS {_quoted(table.partitioning)}"
+    source = f"read_parquet({_text(str(base / '*' / PART))}, filename = true, hive_partitioning = false)"
+    return f"CREATE OR REPLACE VIEW {_quoted(table.name)} AS SELECT {columns} FROM {source}"  # noqa: S608
+
+
+def _write_empty(path: Path, table: Table) -> None:
+    """A file without rows that every glob finds: DuckDB refuses a pattern that matches nothing."""
+    if not path.exists() or pl.read_parquet_schema(path) != table.schema:
+        with atomic.replacing(path) as temporary:
+            table.empty().write_parquet(temporary)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,31 @@
+"""Dagster resources: thin shells of config fields around plain library objects.
+
+Belongs here: a class of at most thirty lines with ``open()``, which returns an object of ``lib``.
+Does not belong here: anything that does work.
+Concept: https://docs.dagster.io/guides/build/external-resources
+"""
+
+from typing import Any
+
+from biomedica_assets.resources.core import EngineResource, LakeResource, Progressing, SettingsResource, SourceResource
+from biomedica_assets.settings import Settings
+
+__all__ = ["EngineResource", "LakeResource", "Progressing", "SettingsResource", "SourceResource", "build"]
+
+
+def build(values: Settings, progress: Progressing | None = None) -> dict[str, Any]:
+    """All resources by the names that assets ask for."""
+    return {
+        "settings": SettingsResource.of(values),
+        "lake": LakeResource(data_dir=str(values.data_dir.absolute())),
+        "source": SourceResource(
+            location=values.source_or_default,
+            endpoint=values.s3_endpoint,
+            region=values.s3_region,
+            concurrency=values.fetch_concurrency,
+            retries=values.fetch_retries,
+            timeout=values.fetch_timeout,
+        ),
+        "engine": EngineResource(workers=values.workers),
+        "progress": progress or Progressing(),
+    }

@@ -1,0 +1,81 @@
+"""The resources every group uses: settings, data directory, source, engine, progress."""
+
+import logging
+from typing import Any, Literal
+
+import dagster as dg
+
+from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.pmc.source import PmcSource, open_source
+from biomedica_assets.lib.progress import LogProgress, Progress
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.settings import Settings
+
+
+class SettingsResource(dg.ConfigurableResource):
+    """The validated settings of this data directory."""
+
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SettingsResource":
+        """Resource for settings that were read already."""
+        return cls(values=settings.model_dump(mode="json"))
+
+    def open(self) -> Settings:
+        """The settings object."""
+        return Settings(**self.values)
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The data directory."""
+
+    data_dir: str
+
+    def open(self) -> Lake:
+        """The data directory as the library sees it."""
+        return Lake(self.data_dir)
+
+
+class SourceResource(dg.ConfigurableResource):
+    """Where articles come from: a directory in the bucket's layout, or the bucket."""
+
+    location: str
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    concurrency: int = 64
+    retries: int = 5
+    timeout: float = 60.0
+
+    def open(self) -> PmcSource:
+        """The source; fails with a clear message if it cannot be one."""
+        return open_source(
+            self.location,
+            endpoint=self.endpoint,
+            region=self.region,
+            concurrency=self.concurrency,
+            retries=self.retries,
+            timeout=self.timeout,
+        )
+
+
+class EngineResource(dg.ConfigurableResource):
+    """Where the fan-out inside a step runs."""
+
+    workers: int = 0
+
+    def open(self, kind: Literal["threads", "processes"]) -> Engine:
+        """An engine of threads (decoding, hashing, reading) or processes (parsing)."""
+        return LocalEngine(kind, self.workers or None)
+
+
+class Progressing:
+    """How steps show progress: log lines in a run; the command line puts bars in its place.
+
+    A plain object, not a ``ConfigurableResource``: it has no configuration, and a bar has state that a copy would lose.
+    """
+
+    def open(self, log: logging.Logger) -> Progress:
+        """Progress that writes to a run's log."""
+        return LogProgress(log)

@@ -1,0 +1,196 @@
+"""Every knob of the project, read and validated once.
+
+Order of precedence: what a caller passes, ``BIOMEDICA_*`` in the environment, ``biomedica.toml`` in the working
+directory, ``biomedica.toml`` in the data directory (written there when the directory is first used, so that the UI, the
+command line and a later run agree), the defaults below. Nothing below this module reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import pydantic_settings
+
+from biomedica_assets.lib import chunks
+from biomedica_assets.lib.errors import PermanentFailure
+
+FILE = "biomedica.toml"
+PREFIX = "BIOMEDICA_"
+LicenseGroup = Literal["commercial", "noncommercial", "other"]
+
+# Fields that decide which partition an article lies in: a data directory keeps the values it was made with.
+FIXED_AT_FIRST_USE = ("chunk_span", "max_pmcid")
+
+
+class SettingsError(PermanentFailure):
+    """A setting is wrong; the message names the field, the value and what is allowed."""
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """The knobs. Descriptions are shown by ``biomedica settings`` and in the README."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # where
+    data_dir: Path = pydantic.Field(Path("data"), description="Directory that holds everything made at run time.")
+    source: str = pydantic.Field(
+        "",
+        description="Where articles come from: a directory in the bucket's layout, or s3://pmc-oa-opendata. "
+        "Empty: the folder `source` of the data directory.",
+    )
+    s3_endpoint: str | None = pydantic.Field(None, description="Other S3 endpoint than Amazon's, for a mirror.")
+    s3_region: str = pydantic.Field("us-east-1", description="Region of the bucket.")
+
+    # partitions
+    chunk_span: int = pydantic.Field(20_000, description="PMCIDs per chunk; a divisor of 1,000,000.")
+    max_pmcid: int = pydantic.Field(19_999_999, ge=0, le=99_999_999, description="Highest PMCID that has a chunk.")
+
+    # which articles
+    license_groups: tuple[LicenseGroup, ...] = pydantic.Field(
+        ("commercial", "noncommercial"), description="Licence groups whose articles are taken.", min_length=1
+    )
+    license_codes: tuple[str, ...] = pydantic.Field(
+        (), description="If given, only these licence codes of the groups, for example CC0 and CC BY."
+    )
+    pmcids_file: Path | None = pydantic.Field(None, description="File of PMCIDs, one a line: only these articles.")
+    journals: tuple[str, ...] = pydantic.Field((), description="Only these journals, as the citation abbreviates them.")
+    year_from: int | None = pydantic.Field(None, ge=1600, le=2200, description="First year taken.")
+    year_to: int | None = pydantic.Field(None, ge=1600, le=2200, description="Last year taken.")
+    words: tuple[str, ...] = pydantic.Field((), description="Only articles with one of these in title or citation.")
+    newest_version_only: bool = pydantic.Field(True, description="Leave out versions that a newer one replaces.")
+    include_manuscripts: bool = pydantic.Field(True, description="Take author manuscripts that are openly licensed.")
+    limit_per_chunk: int | None = pydantic.Field(None, ge=1, description="At most so many articles of each chunk.")
+
+    # images and shards
+    max_pixels: int = pydantic.Field(178_956_970, ge=1, description="Images with more pixels are refused.")
+    min_side: int = pydantic.Field(21, ge=1, description="Images with a shorter side (pixels) are refused.")
+    shard_samples: int = pydantic.Field(10_000, ge=1, description="Most samples in a shard.")
+    shard_bytes: int = pydantic.Field(2_000_000_000, ge=1_000_000, description="Most bytes in a shard.")
+    seed: int = pydantic.Field(0, ge=0, description="Seed of everything that is sampled or shuffled.")
+
+    # how hard
+    workers: int = pydantic.Field(0, ge=0, le=1024, description="Parallel workers inside a step; 0: one per core.")
+    fetch_concurrency: int = pydantic.Field(64, ge=1, le=1024, description="Objects fetched at once.")
+    fetch_retries: int = pydantic.Field(5, ge=0, le=20, description="Tries after the first for one object.")
+    fetch_timeout: float = pydantic.Field(60.0, gt=0, le=3600, description="Seconds until a request counts as failed.")
+    max_reject_fraction: float = pydantic.Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A step of a chunk fails if more than this share of its items is left out "
+        "for a reason that points at a fault (not: no media, not selected).",
+    )
+
+    @pydantic.field_validator("chunk_span")
+    @classmethod
+    def _divides(cls, span: int) -> int:
+        return chunks.check_span(span)
+
+    @pydantic.model_validator(mode="after")
+    def _years_in_order(self) -> Settings:
+        if self.year_from and self.year_to and self.year_from > self.year_to:
+            raise ValueError(f"year_from {self.year_from} is after year_to {self.year_to}")
+        return self
+
+    @property
+    def source_or_default(self) -> str:
+        """The source, or the folder ``source`` of the data directory if none is set."""
+        return self.source or str(self.data_dir / "source")
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the Dagster instance."""
+        return self.data_dir.absolute() / "dagster_home"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[pydantic_settings.BaseSettings],
+        init_settings: pydantic_settings.PydanticBaseSettingsSource,
+        env_settings: pydantic_settings.PydanticBaseSettingsSource,
+        dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,
+        file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,
+    ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
+        """Arguments and environment only: the files are merged by ``load``, which knows the data directory."""
+        return (init_settings, env_settings)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        overrides: values that win over everything else; None means not given.
+
+    Raises:
+        SettingsError: a value is not allowed, a name is unknown, or a fixed value differs from the data directory's.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    here = _read(Path(FILE))
+    data_dir = Path(given.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or here.get("data_dir") or "data")
+    there = _read(data_dir / FILE) if (data_dir / FILE).absolute() != Path(FILE).absolute() else {}
+    from_files = {**there, **here}
+    in_environment = {n for n in Settings.model_fields if f"{PREFIX}{n.upper()}" in os.environ}
+    unknown = sorted(
+        n for n in os.environ if n.startswith(PREFIX) and n[len(PREFIX) :].lower() not in Settings.model_fields
+    )
+    if unknown:
+        raise SettingsError(f"unknown setting in the environment: {', '.join(unknown)}; `biomedica settings` lists all")
+    values = {n: v for n, v in from_files.items() if n not in in_environment} | given
+    try:
+        settings = Settings(**values)
+    except (pydantic.ValidationError, pydantic_settings.SettingsError) as error:
+        raise SettingsError(_explain(error)) from error
+    for name in FIXED_AT_FIRST_USE:
+        if name in there and there[name] != getattr(settings, name):
+            raise SettingsError(
+                f"{name} is {getattr(settings, name)}, but {data_dir / FILE} says {there[name]}: articles would change "
+                f"their partition. Use another data directory, or leave {name} as it is."
+            )
+    return settings
+
+
+def remember(settings: Settings) -> None:
+    """Write the settings that differ from the defaults, and the fixed ones, to the data directory, if it has none."""
+    path = settings.data_dir / FILE
+    if path.exists():
+        return
+    lines = ["# Settings this data directory was made with; see `biomedica settings` for their meaning."]
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if name != "data_dir" and (name in FIXED_AT_FIRST_USE or value != field.default):
+            plain = str(Path(value).absolute()) if isinstance(value, Path) else value
+            if name == "source" and "://" not in str(value):
+                plain = str(Path(value).absolute())
+            lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as handle:
+            values = tomllib.load(handle)
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    if unknown := sorted(set(values) - set(Settings.model_fields)):
+        raise SettingsError(f"{path}: unknown setting {', '.join(unknown)}; `biomedica settings` lists all")
+    return values
+
+
+def _explain(error: Exception) -> str:
+    if not isinstance(error, pydantic.ValidationError):
+        return str(error)
+    said: list[str] = []
+    for fault in error.errors():
+        name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        field = Settings.model_fields.get(name)
+        meaning = f" ({field.description})" if field else ""
+        said.append(f"{name} = {fault['input']!r}: {fault['msg']}{meaning}" if field else f"{name}: {fault['msg']}")
+    return "; ".join(said)

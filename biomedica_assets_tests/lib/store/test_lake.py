@@ -1,0 +1,171 @@
+"""Publishing and reading partitions: completely or not at all."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import polars as pl
+import pytest
+
+from biomedica_assets.lib import tables
+from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason, StoreError
+from biomedica_assets.lib.store import atomic, catalog
+from biomedica_assets.lib.store.lake import MANIFEST, PART, Lake
+
+TABLE = tables.ARTICLE_XML
+CHUNK = "PMC007-0360"
+
+
+def rows(n, md5="m"):
+    return TABLE.frame([{"article_id": f"PMC{i}.1", "key": "k", "path": "p", "md5": md5, "bytes": i} for i in range(n)])
+
+
+def publish(lake, frame, chunk=CHUNK, **more):
+    given = {"code_version": "1", "inputs": {}, "config": {}, "n_in": frame.height, "n_out": frame.height} | more
+    return lake.publish(TABLE, chunk, frame, **given)
+
+
+def test_what_is_published_is_read_back(tmp_path):
+    lake = Lake(tmp_path)
+    manifest = publish(lake, rows(3))
+    assert lake.read(TABLE, CHUNK).equals(rows(3))
+    assert lake.manifest(TABLE, CHUNK) == manifest
+    assert manifest.sha256 == hashlib.sha256((lake.folder(TABLE, CHUNK) / PART).read_bytes()).hexdigest()
+
+
+def test_scan_adds_the_key_and_takes_only_the_partitions_asked_for(tmp_path):
+    lake = Lake(tmp_path)
+    publish(lake, rows(2), "PMC007-0360")
+    publish(lake, rows(3), "PMC008-0000")
+    assert lake.scan(TABLE).collect().group_by("chunk").len().sort("chunk")["len"].to_list() == [2, 3]
+    assert lake.scan(TABLE, ["PMC008-0000"]).collect().height == 3
+    with pytest.raises(StoreError, match="PMC009-0000 has not been materialised"):
+        lake.scan(TABLE, ["PMC009-0000"])
+
+
+def test_a_scan_of_nothing_has_the_columns(tmp_path):
+    frame = Lake(tmp_path).scan(TABLE).collect()
+    assert frame.is_empty()
+    assert frame.columns == [*TABLE.schema.names(), "chunk"]
+
+
+def test_the_data_version_depends_on_content_and_rejects_alone(tmp_path):
+    a, b = Lake(tmp_path / "a"), Lake(tmp_path / "b")
+    reject = Reject("PMC9.1", "article_xml", RejectReason.OBJECT_MISSING, "gone")
+    plain = publish(a, rows(3))
+    assert publish(b, rows(3), code_version="2", config={"x": 1}).data_version == plain.data_version
+    assert publish(b, rows(3, md5="other")).data_version != plain.data_version
+    assert publish(b, rows(3), rejects=[reject], n_in=4).data_version != plain.data_version
+
+
+def test_rejects_lie_beside_the_part_and_go_when_they_are_gone(tmp_path):
+    lake = Lake(tmp_path)
+    reject = Reject("PMC9.1", "article_xml", RejectReason.OBJECT_MISSING, "gone")
+    assert publish(lake, rows(1), rejects=[reject], n_in=2).rejects == {"object_missing": 1}
+    assert lake.read_rejects(TABLE, CHUNK)["message"].to_list() == ["gone"]
+    publish(lake, rows(2))
+    assert lake.read_rejects(TABLE, CHUNK).is_empty()
+
+
+def test_a_frame_that_does_not_fit_is_refused_and_the_earlier_partition_stays(tmp_path):
+    lake = Lake(tmp_path)
+    publish(lake, rows(1))
+    with pytest.raises(PermanentFailure, match=r"column bytes has 1 nulls"):
+        publish(lake, rows(1).with_columns(bytes=pl.lit(None, pl.Int64)))
+    with pytest.raises(PermanentFailure, match="column bytes is Int32, expected Int64"):
+        publish(lake, rows(1).with_columns(pl.col("bytes").cast(pl.Int32)))
+    with pytest.raises(PermanentFailure, match="key article_id is not unique: 1 rows too many"):
+        publish(lake, pl.concat([rows(1), rows(1)]))
+    assert lake.read(TABLE, CHUNK).height == 1
+
+
+def test_a_partition_without_a_manifest_does_not_exist(tmp_path):
+    lake = Lake(tmp_path)
+    publish(lake, rows(1))
+    (lake.folder(TABLE, CHUNK) / MANIFEST).unlink()
+    assert lake.partitions(TABLE) == []
+    with pytest.raises(StoreError):
+        lake.read(TABLE, CHUNK)
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    lake = Lake(tmp_path)
+    publish(lake, rows(1))
+    path = lake.folder(TABLE, CHUNK) / MANIFEST
+    path.write_text("{")
+    with pytest.raises(StoreError, match=r"_manifest.json is not a manifest"):
+        lake.manifest(TABLE, CHUNK)
+
+
+def test_inputs_demand_that_they_exist(tmp_path):
+    lake = Lake(tmp_path)
+    version = publish(lake, rows(1)).data_version
+    assert lake.inputs((TABLE, CHUNK)) == {f"article_xml@{CHUNK}": version}
+    with pytest.raises(StoreError, match="images@PMC007-0360 has not been materialised"):
+        lake.inputs((tables.IMAGES, CHUNK))
+
+
+def test_equal_work_gives_equal_bytes_and_leaves_no_temporary_file(tmp_path):
+    for name in ("a", "b"):
+        publish(Lake(tmp_path / name), rows(5))
+    files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*") if p.is_file()) for n in "ab"]
+    assert files[0] == files[1] and len(files[0]) == 2
+    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files[0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_any_moment_the_partition_is_the_old_one_the_new_one_or_absent(tmp_path, seed):
+    """A partition that looks whole but is not would be used by everything downstream."""
+    lake = Lake(tmp_path)
+    publish(lake, rows(1000, "old"))
+    program = textwrap.dedent("""
+        import sys
+        from biomedica_assets_tests.lib.store.test_lake import Lake, publish, rows
+        lake, frame = Lake(sys.argv[1]), rows(1000, "new")
+        print("ready", flush=True)
+        while True:
+            publish(lake, frame)
+    """)
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+    try:
+        child.wait(timeout=0.02 * seed)
+    except subprocess.TimeoutExpired:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    child.stdout.close()
+    if lake.partitions(TABLE):
+        manifest = lake.manifest(TABLE, CHUNK)
+        assert manifest is not None
+        assert hashlib.sha256((lake.folder(TABLE, CHUNK) / PART).read_bytes()).hexdigest() == manifest.sha256
+    publish(lake, rows(2))
+    assert sorted(p.name for p in lake.folder(TABLE, CHUNK).iterdir()) == [MANIFEST, PART]
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_old_file_stays(tmp_path):
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="cannot write"):
+        atomic.write_bytes(tmp_path / "blocked" / "x", b"1")
+    with pytest.raises(RuntimeError), atomic.replacing(tmp_path / "kept") as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert not (tmp_path / "kept").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["blocked"]
+
+
+def test_the_catalog_sees_partitions_that_came_after_it(tmp_path):
+    lake = Lake(tmp_path)
+    catalog.build(lake)
+    publish(lake, rows(3), rejects=[Reject("PMC9.1", "article_xml", RejectReason.FETCH_FAILED, "x")], n_in=4)
+    with catalog.open_catalog(lake) as connection:
+        assert connection.sql("select count(*), any_value(chunk) from article_xml").fetchall() == [(3, CHUNK)]
+        assert connection.sql("select reason, partition from rejects").fetchall() == [("fetch_failed", CHUNK)]
+        assert connection.sql("select count(*) from figures").fetchall() == [(0,)]
+
+
+def test_the_catalog_says_how_to_make_it(tmp_path):
+    with pytest.raises(PermanentFailure, match="materialise the asset `catalog` first"):
+        catalog.open_catalog(Lake(tmp_path))

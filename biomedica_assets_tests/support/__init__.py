@@ -1,0 +1,1 @@
+"""Stand-ins and builders that several test modules share."""
