@@ -1,0 +1,236 @@
+"""The index of a recipe: for each split, the byte range of every sample in the physical shards.
+
+One file, read by range, so that a virtual shard of a recipe of 24 million samples opens in milliseconds and holds a few
+kilobytes. Little-endian::
+
+    8 bytes   b"BMSHARD1"
+    8 bytes   length of the header, unsigned
+    header    JSON: recipe, seed, block, shards [[path, bytes], ...], splits {name: {...}}; see ``SplitIndex``
+    padding   zero bytes to a multiple of 8
+    entries   for each split in the order of the header, for each entry two unsigned 32-bit numbers:
+              first byte and length of the sample, both in tar blocks of 512 bytes (so shards may reach 2 TiB)
+
+Entries of a split are sorted by shard and position. A sample that a recipe repeats has an entry per repetition, all
+second ones after all first ones and so on, so that equal samples lie far apart.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.stream.failures import StreamError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAGIC = b"BMSHARD1"
+TAR_BLOCK = 512
+ENTRY_BYTES = 8
+BLOCK = 64
+"""Samples that stay together when blocks are shuffled: long enough for near-sequential reading (about 13 MB of median
+figures), short enough that a reader's sample buffer mixes many of them."""
+VIRTUAL_SHARD_BYTES = 256 << 20
+MIN_VIRTUAL_SHARDS = 16
+
+
+class Entry(NamedTuple):
+    """One sample: number of its shard, first byte and one past the last."""
+
+    shard: int
+    start: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SplitIndex:
+    """One split of a recipe.
+
+    Attributes:
+        offset: number of its first entry in the file.
+        entries: number of entries, repetitions included.
+        samples: number of distinct samples.
+        bytes: bytes of all entries.
+        virtual_shards: into how many virtual shards an epoch is cut unless the caller says otherwise.
+        run_first: for each run of entries in one physical shard, its first entry, counted from 0 in the split.
+        run_shard: number of the shard of each run.
+    """
+
+    offset: int
+    entries: int
+    samples: int
+    bytes: int
+    virtual_shards: int
+    run_first: tuple[int, ...]
+    run_shard: tuple[int, ...]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether any sample comes more than once in an epoch."""
+        return self.entries > self.samples
+
+
+class Index:
+    """An open index file. Reads by position, so one object may serve several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Args: path: the file.
+
+        Raises:
+            StreamError: it is missing, damaged or of another version.
+        """
+        self.path = path
+        try:
+            self._file = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise StreamError(f"cannot open the index {path}: {error.strerror}. Build the recipe again.") from error
+        start = os.pread(self._file, 16, 0)
+        if len(start) < 16 or start[:8] != MAGIC:
+            raise StreamError(f"{path} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r})")
+        (length,) = struct.unpack("<Q", start[8:])
+        try:
+            header: dict[str, Any] = json.loads(os.pread(self._file, length, 16))
+            self.recipe: str = header["recipe"]
+            self.seed: int = header["seed"]
+            self.block: int = header["block"]
+            self.shards: tuple[tuple[str, int], ...] = tuple((path, size) for path, size in header["shards"])
+            self.splits = {name: _split(raw) for name, raw in header["splits"].items()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise StreamError(f"the header of {path} is damaged ({error}). Build the recipe again.") from error
+        self._entries_at = _aligned(16 + length)
+        expected = self._entries_at + ENTRY_BYTES * sum(split.entries for split in self.splits.values())
+        if (size := os.fstat(self._file).st_size) != expected:
+            raise StreamError(f"{path} has {size:,} bytes, its header promises {expected:,}. Build the recipe again.")
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._file)
+
+    def split(self, name: str) -> SplitIndex:
+        """A split by name.
+
+        Raises:
+            StreamError: the recipe has no such split.
+        """
+        if name not in self.splits:
+            raise StreamError(f"recipe {self.recipe} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def entries(self, split: SplitIndex, low: int, high: int) -> Iterator[Entry]:
+        """Entries ``low`` to ``high`` of a split, in the order of the file."""
+        data = os.pread(self._file, ENTRY_BYTES * (high - low), self._entries_at + ENTRY_BYTES * (split.offset + low))
+        run = bisect.bisect_right(split.run_first, low) - 1
+        shard, last = split.run_shard[run], _end_of_run(split, run)
+        for number, (start, length) in enumerate(struct.iter_unpack("<II", data), low):
+            while number >= last:
+                run += 1
+                shard, last = split.run_shard[run], _end_of_run(split, run)
+            yield Entry(shard, start * TAR_BLOCK, (start + length) * TAR_BLOCK)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SplitEntries:
+    """What ``write`` takes for one split, one element per sample, sorted by shard and start.
+
+    Attributes:
+        shard: number of the shard in the list of shards, int64 (n,).
+        start: first byte, int64 (n,), a multiple of 512.
+        end: one past the last byte, int64 (n,), a multiple of 512.
+        repeat: how often the sample comes in an epoch, int64 (n,), at least 1.
+    """
+
+    shard: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    repeat: NDArray[np.int64]
+
+
+def write(
+    path: Path,
+    *,
+    recipe: str,
+    seed: int,
+    shards: Sequence[tuple[str, int]],
+    splits: Mapping[str, SplitEntries],
+    block: int = BLOCK,
+) -> None:
+    """Write an index atomically; equal arguments give equal bytes.
+
+    Args:
+        path: where to.
+        recipe: name of the recipe.
+        seed: of the shuffle of blocks.
+        shards: path below the data directory and size in bytes of each physical shard.
+        splits: entries by split.
+        block: samples that stay together when blocks are shuffled.
+
+    Raises:
+        StreamError: an entry is not made of tar blocks, or lies outside its shard.
+    """
+    import numpy as np
+
+    offset = 0
+    described: dict[str, dict[str, Any]] = {}
+    tables: list[NDArray[np.uint32]] = []
+    sizes = np.array([size for _, size in shards], dtype=np.int64)
+    for name, given in splits.items():
+        low, high = given.start, given.end
+        if np.any(low % TAR_BLOCK) or np.any(high % TAR_BLOCK) or np.any(low >= high):
+            raise StreamError(f"split {name} of {recipe}: a sample is not a run of whole tar blocks")
+        if np.any(high > sizes[given.shard]):
+            raise StreamError(f"split {name} of {recipe}: a sample ends behind its shard; make the shards again")
+        order = _in_passes(given)
+        shard = given.shard[order]
+        first = np.flatnonzero(np.diff(shard, prepend=-1)) if len(shard) else np.zeros(0, dtype=np.int64)
+        total = int((high - low)[order].sum())
+        described[name] = {
+            "offset": offset,
+            "entries": len(order),
+            "samples": len(given.start),
+            "bytes": total,
+            "virtual_shards": max(1, min(len(order), max(MIN_VIRTUAL_SHARDS, round(total / VIRTUAL_SHARD_BYTES)))),
+            "run_first": first.tolist(),
+            "run_shard": shard[first].tolist(),
+        }
+        table = np.empty((len(order), 2), dtype="<u4")
+        table[:, 0] = low[order] // TAR_BLOCK
+        table[:, 1] = (high - low)[order] // TAR_BLOCK
+        tables.append(table)
+        offset += len(order)
+    listed = [[name, size] for name, size in shards]
+    header: dict[str, Any] = {"recipe": recipe, "seed": seed, "block": block, "shards": listed, "splits": described}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    with atomic.replacing(path) as temporary, temporary.open("wb") as handle:
+        handle.write(MAGIC + struct.pack("<Q", len(text)) + text)
+        handle.write(b"\0" * (_aligned(handle.tell()) - handle.tell()))
+        for table in tables:
+            handle.write(table.tobytes())
+
+
+def _in_passes(given: SplitEntries) -> NDArray[np.int64]:
+    """Positions of the samples, all first repetitions, then all second ones, and so on."""
+    import numpy as np
+
+    most = int(given.repeat.max(initial=1))
+    return np.concatenate([np.flatnonzero(given.repeat > n) for n in range(most)])
+
+
+def _end_of_run(split: SplitIndex, run: int) -> int:
+    return split.run_first[run + 1] if run + 1 < len(split.run_first) else split.entries
+
+
+def _aligned(n: int) -> int:
+    return -(-n // 8) * 8
+
+
+def _split(raw: dict[str, Any]) -> SplitIndex:
+    runs: dict[str, Any] = {name: tuple(raw[name]) for name in ("run_first", "run_shard")}
+    return SplitIndex(**(raw | runs))

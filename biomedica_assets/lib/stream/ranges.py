@@ -1,0 +1,74 @@
+"""Byte ranges on their way from physical shards to a tar: neighbours joined, long ones cut, starts checked.
+
+Belongs here: what local and remote sources share. A source turns an iterator of ranges into their bytes, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.index import Entry
+
+_MAGIC_AT = slice(257, 262)
+
+
+class Range(NamedTuple):
+    """Bytes ``start`` to ``end`` of a shard; ``head`` if a sample starts at ``start``."""
+
+    shard: int
+    start: int
+    end: int
+    head: bool
+
+
+class Source(Protocol):
+    """Where the bytes of the physical shards are."""
+
+    def read(self, ranges: Iterable[Range]) -> Iterator[memoryview]:
+        """Bytes of the ranges in order. A view is valid until the next one is asked for.
+
+        Raises:
+            StreamError: a shard is missing, is not the one the recipe was made from, or cannot be read.
+        """
+        ...
+
+
+def joined(entries: Iterable[Entry], longest: int) -> Iterator[Range]:
+    """Ranges of the entries in order: entries that touch become one range, none is longer than ``longest`` bytes."""
+    shard, start, end = -1, 0, 0
+    for entry in entries:
+        if entry.shard == shard and entry.start == end:
+            end = entry.end
+            continue
+        yield from _cut(shard, start, end, longest)
+        shard, start, end = entry
+    yield from _cut(shard, start, end, longest)
+
+
+def _cut(shard: int, start: int, end: int, longest: int) -> Iterator[Range]:
+    for low in range(start, end, longest):
+        yield Range(shard, low, min(end, low + longest), low == start)
+
+
+def check_head(data: memoryview, what: str, start: int) -> None:
+    """Make sure that a sample starts here.
+
+    Raises:
+        StreamError: there is no header of a tar member.
+    """
+    if bytes(data[_MAGIC_AT]) != b"ustar":
+        raise StreamError(f"{what}: no sample starts at byte {start:,}; the shard changed, build the recipe again")
+
+
+def check_size(found: int, expected: int, what: str) -> None:
+    """Make sure that a shard has the size that the recipe knows.
+
+    Raises:
+        StreamError: it has another.
+    """
+    if found != expected:
+        raise StreamError(
+            f"{what} has {found:,} bytes, the recipe was built from one of {expected:,}; build the recipe again"
+        )

@@ -1,0 +1,128 @@
+"""A virtual shard as a stream of bytes: ranges of physical shards, then the end of a tar."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from biomedica_assets.lib.stream.captions import rewritten
+from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.headers import header
+from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, Index
+from biomedica_assets.lib.stream.local import LocalShards
+from biomedica_assets.lib.stream.order import apart, slices
+from biomedica_assets.lib.stream.ranges import Range, Source, joined
+
+END_OF_TAR = bytes(2 * TAR_BLOCK)
+BROKEN = header("stream-broken.txt", TAR_BLOCK)
+"""A member whose data never comes. Readers that take the end of the bytes for the end of the tar (Python's tarfile
+does, between members) fail on it, so that a sample lost to a dead disk cannot pass for an epoch a little shorter."""
+_LARGEST_PIPE = 1 << 20
+
+
+class Selection(NamedTuple):
+    """Which virtual shard: ``shard`` of ``of`` in ``epoch`` of ``split``; ``caption`` names another text, if any."""
+
+    split: str = "train"
+    shard: int = 0
+    of: int | None = None
+    epoch: int = 0
+    shuffle: bool = True
+    caption: str | None = None
+
+
+class ShardSource(Source, Protocol):
+    """A source that says how long a range may be."""
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest range."""
+        ...
+
+
+def open_source(index: Index, base: str, token: str | None = None) -> ShardSource:
+    """Where the physical shards of an index are.
+
+    Args:
+        index: the recipe's index.
+        base: folder or ``http(s)://`` or ``s3://`` address below which the shards lie.
+        token: bearer token for the address, if it asks for one.
+
+    Raises:
+        StreamError: the address is of no known kind.
+    """
+    if "://" in base:
+        from biomedica_assets.lib.stream.http import HttpShards
+
+        return HttpShards(base, index.shards, token)
+    return LocalShards(Path(base), index.shards)
+
+
+def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
+    """Samples of a virtual shard in its order.
+
+    Raises:
+        StreamError: the split or the virtual shard does not exist.
+    """
+    split = index.split(wanted.split)
+    of = split.virtual_shards if wanted.of is None else wanted.of
+    runs = slices(
+        split.entries,
+        index.block,
+        shard=wanted.shard,
+        of=of,
+        seed=index.seed,
+        epoch=wanted.epoch,
+        shuffle=wanted.shuffle,
+    )
+    found = (entry for low, high in runs for entry in index.entries(split, low, high))
+    return apart(found) if split.repeats else found
+
+
+def chunks(index: Index, source: ShardSource, wanted: Selection) -> Iterator[bytes | memoryview]:
+    """The tar in pieces. A view is valid until the next piece is asked for; memory does not grow with the shard.
+
+    Raises:
+        StreamError: a physical shard is not what the recipe was made from, or cannot be read. The pieces before it end
+            inside a member, so that no reader takes what it got for the whole.
+    """
+    asked: deque[Range] = deque()
+
+    def read() -> Iterator[memoryview]:
+        for view in source.read(_noted(joined(entries(index, wanted), source.longest), asked)):
+            asked.popleft()
+            yield view
+
+    try:
+        yield from read() if wanted.caption is None else rewritten(read(), wanted.caption)
+    except StreamError:
+        if not asked or asked[0].head:
+            yield BROKEN
+        raise
+    yield END_OF_TAR
+
+
+def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:
+    for wanted in ranges:
+        asked.append(wanted)
+        yield wanted
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything to a file descriptor."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def widen_pipe(descriptor: int) -> None:
+    """Let a pipe hold 1 MiB instead of 64 KiB, where the system allows it: fewer switches between the two ends."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _LARGEST_PIPE)
+    except (ImportError, AttributeError, OSError):
+        return  # not Linux, not a pipe, or over the user's limit: the size it has serves

@@ -1,0 +1,104 @@
+"""Small physical shards with known samples, and an index over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import random
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biomedica_assets.lib.stream import index as index_module
+from biomedica_assets.lib.stream.index import Index, SplitEntries
+
+
+@dataclasses.dataclass
+class Physical:
+    """Shards below ``root`` and where each sample lies: key -> (shard, start, end)."""
+
+    root: Path
+    shards: list[tuple[str, int]]
+    where: dict[str, tuple[int, int, int]]
+
+    def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> SplitEntries:
+        rows = sorted((*self.where[key], (repeat or {}).get(key, 1)) for key in keys)
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        return SplitEntries(columns[0], columns[1], columns[2], columns[3])
+
+    def index(
+        self, keys: list[str] | None = None, *, repeat: dict[str, int] | None = None, block: int = 4, seed: int = 0
+    ) -> Index:
+        path = self.root / "recipes" / "r.index"
+        splits = {"train": self.split(list(self.where) if keys is None else keys, repeat)}
+        index_module.write(path, recipe="r", seed=seed, shards=self.shards, splits=splits, block=block)
+        return Index(path)
+
+
+def key_of(number: int) -> str:
+    return f"s{number:05d}"
+
+
+def build(
+    root: Path,
+    *,
+    shards: int = 3,
+    samples: int = 10,
+    draw: Callable[[random.Random], bytes] = lambda rng: rng.randbytes(rng.randrange(1, 3000)),
+) -> Physical:
+    """Deterministic ustar shards as tarfile writes them: per sample .jpg with the bytes drawn, .txt, .json."""
+    rng = random.Random(7)
+    made = Physical(root, [], {})
+    (root / "shards").mkdir(parents=True)
+    for number in range(shards):
+        path = root / "shards" / f"{number:03d}.tar"
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for position in range(samples):
+                key = key_of(number * samples + position)
+                start = tar.offset
+                image = draw(rng)
+                record = {"caption": f"caption {key}", "mentions": [f"see {key}"], "article": {"title": None}}
+                for ext, data in (
+                    ("jpg", image),
+                    ("txt", f"text of {key}".encode()),
+                    ("json", json.dumps(record).encode()),
+                ):
+                    info = tarfile.TarInfo(f"{key}.{ext}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+                made.where[key] = (number, start, tar.offset)
+        made.shards.append((f"shards/{number:03d}.tar", path.stat().st_size))
+    return made
+
+
+@pytest.fixture
+def physical(tmp_path: Path) -> Physical:
+    return build(tmp_path)
+
+
+def read_tar(data: bytes) -> dict[str, dict[str, bytes]]:
+    """Members of a tar by key and extension; fails on a repeated name."""
+    found: dict[str, dict[str, bytes]] = {}
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:
+        for member in tar:
+            key, ext = member.name.split(".")
+            file = tar.extractfile(member)
+            assert file is not None
+            assert ext not in found.setdefault(key, {}), member.name
+            found[key][ext] = file.read()
+    return found
+
+
+def keys_in_order(data: bytes) -> list[str]:
+    """Keys as a WebDataset reader groups them."""
+    keys: list[str] = []
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:
+        for member in tar:
+            key = member.name.split(".")[0]
+            if member.name.endswith(".jpg"):
+                keys.append(key)
+    return keys

@@ -1,0 +1,48 @@
+"""Other captions: the text changes, everything else stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from biomedica_assets.lib.stream.captions import rewritten
+from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.virtual import END_OF_TAR, Selection
+from biomedica_assets_tests.lib.stream.conftest import Physical, key_of, read_tar
+from biomedica_assets_tests.lib.stream.test_virtual import tar_of
+
+
+def test_text_comes_from_the_fields_and_images_stay(physical: Physical) -> None:
+    plain = read_tar(tar_of(physical.index(), physical.root, Selection(of=1)))
+    found = read_tar(tar_of(physical.index(), physical.root, Selection(of=1, caption="caption + mentions")))
+    key = key_of(4)
+    assert found[key]["txt"].decode() == f"caption {key} see {key}"
+    assert {k: {e: d for e, d in v.items() if e != "txt"} for k, v in found.items()} == {
+        k: {e: d for e, d in v.items() if e != "txt"} for k, v in plain.items()
+    }
+
+
+def test_a_null_field_keeps_the_text(physical: Physical) -> None:
+    found = read_tar(tar_of(physical.index(), physical.root, Selection(of=1, caption="article.title")))
+    assert found[key_of(0)]["txt"] == b"text of s00000"
+
+
+def test_an_unknown_field_is_named_with_those_there_are(physical: Physical) -> None:
+    with pytest.raises(StreamError, match=r"no field captoin; .*article, caption, mentions"):
+        tar_of(physical.index(), physical.root, Selection(of=1, caption="captoin"))
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(1, 5000))
+def test_it_does_not_matter_where_the_bytes_are_cut(physical: Physical, size: int) -> None:
+    data = tar_of(physical.index(), physical.root, Selection(of=1, shuffle=False)).removesuffix(END_OF_TAR)
+    whole = b"".join(bytes(p) for p in rewritten([data], "caption"))
+    cut = [data[n : n + size] for n in range(0, len(data), size)]
+    assert b"".join(bytes(p) for p in rewritten(cut, "caption")) == whole
+
+
+def test_a_stream_that_ends_too_early_is_an_error(physical: Physical) -> None:
+    data = tar_of(physical.index(), physical.root, Selection(of=1)).removesuffix(END_OF_TAR)
+    with pytest.raises(StreamError, match="ends inside"):
+        list(rewritten([data[:-100]], "caption"))
