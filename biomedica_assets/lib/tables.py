@@ -113,11 +113,30 @@ CHUNK_LISTING = Table(
         _c("version", I32, "version of the article"),
         _c("key", S, "key of the metadata JSON in the bucket"),
         _c("etag", S, "MD5 of the metadata JSON; changes when any object of the version changes"),
-        _c("last_modified", S, "ISO time at which the metadata JSON was last written"),
+        _c("last_modified", S, "ISO time at which the metadata JSON was last written, if an inventory says", null=True),
+    ),
+)
+
+PMC_INVENTORY = Table(
+    "pmc_inventory",
+    "Table of contents of the newest complete inventory: one row per chunk, compared with the inventory before it.",
+    "none",
+    ("chunk",),
+    (
+        _c("chunk", S, "key of the chunk"),
+        _c("snapshot", S, "inventory the row comes from: its date, or looked-<digest> for a directory without one"),
+        _c("rows", I64, "article versions"),
+        _c("gone", I64, "withdrawn article versions, kept as tombstones"),
+        _c("digest", S, "of the rows, whatever their order"),
+        _c("added", I64, "article versions that the inventory before did not list"),
+        _c("changed", I64, "article versions of which some object changed"),
+        _c("absent", I64, "article versions kept although this inventory does not list them"),
+        _c("removed", I64, "article versions found to be withdrawn with this inventory"),
     ),
 )
 
 MEDIA = pl.List(pl.Struct({"key": pl.String(), "md5": pl.String()}))
+REFUSED = pl.List(pl.Struct({"url": pl.String(), "reason": pl.String()}))
 
 ARTICLE_INDEX = Table(
     "article_index",
@@ -146,6 +165,7 @@ ARTICLE_INDEX = Table(
         _c("xml_key", S, "key of the JATS file", null=True),
         _c("xml_md5", S, "MD5 of the JATS file", null=True),
         _c("media", MEDIA, "figures and supplements of the version, with MD5"),
+        _c("media_refused", REFUSED, "URLs of the metadata JSON that are not used, and why"),
         _c("selected", BOOL, "whether the article goes on"),
         _c("left_out_because", S, "reason code when it does not", null=True),
     ),
@@ -320,11 +340,16 @@ IMAGES = Table(
         _c("height", I32, "pixels"),
         _c("mode", S, "Pillow mode of the file: RGB, L, P, CMYK, I;16, ..."),
         _c("n_frames", I32, "frames or pages; the first is measured"),
+        _c("orientation", I32, "EXIF orientation 1..8; width, height and pixels are as stored, not turned", null=True),
         _c("bytes", I64, "size of the file"),
         _c("md5", S, "MD5 of the file, equal to the source's"),
         _c("sha256", S, "SHA-256 of the file"),
-        _c("pixel_hash", S, "digest of the decoded pixels and their size, hex (see lib.images for its definition)"),
-        _c("phash", pl.UInt64(), "64-bit perceptual hash"),
+        _c(
+            "pixel_hash",
+            S,
+            "SHA-256 of the first frame as 8-bit RGB and its size, hex; the exact form: lib.images.pixels",
+        ),
+        _c("phash", pl.UInt64(), "64-bit perceptual hash (DCT); near-copies differ in few bits"),
         _c("license_code", S, "licence in force for the figure", null=True, src="figures.license_code"),
         _c("license_group", S, "commercial, noncommercial or other", src="figures.license_group"),
     ),
@@ -455,22 +480,6 @@ TAXONOMY = Table(
     ),
 )
 
-ANNOTATION_TASKS = Table(
-    "annotation_tasks",
-    "Images that annotators see for each cluster: central, border and random members.",
-    "none",
-    ("cluster", "media_id"),
-    (
-        _c("cluster", I32, "cluster", src="clusters.cluster"),
-        _c("media_id", S, "image", src="clusters.media_id"),
-        _c("chunk", S, "chunk in which the image lies"),
-        _c("stratum", S, "central, border or random: why it was chosen"),
-        _c("position", I32, "place on the contact sheet, from 0"),
-        _c("cluster_size", I64, "images of the cluster"),
-        _c("cluster_model", S, "data version of the cluster model"),
-    ),
-)
-
 EXPERT_VOTES = Table(
     "expert_votes",
     "Every vote that people (or simulated annotators) gave, also those that a later one replaced or took back.",
@@ -486,9 +495,9 @@ EXPERT_VOTES = Table(
         _c("cluster_model", S, "data version of the cluster model the cluster number belongs to", null=True),
         _c("panel_type", S, "panel concept", null=True, src="taxonomy.concept_id"),
         _c("panel_subtype", S, "narrower panel concept", null=True, src="taxonomy.concept_id"),
-        _c("global", STRINGS, "top kind concepts", src="taxonomy.concept_id"),
-        _c("local", STRINGS, "narrower kind concepts", src="taxonomy.concept_id"),
-        _c("content", STRINGS, "content concepts", src="taxonomy.concept_id"),
+        _c("global", STRINGS, "top kind concepts; null if not answered", null=True, src="taxonomy.concept_id"),
+        _c("local", STRINGS, "narrower kind concepts; null if not answered", null=True, src="taxonomy.concept_id"),
+        _c("content", STRINGS, "content concepts; null if not answered", null=True, src="taxonomy.concept_id"),
         _c("mixed", BOOL, "the images do not belong together"),
         _c("cant_tell", BOOL, "the annotator could not tell"),
         _c("comment", S, "free text", null=True),
@@ -525,13 +534,28 @@ ANNOTATOR_AGREEMENT = Table(
     ("question", "statistic", "subject"),
     (
         _c("question", S, "question of the form"),
-        _c("statistic", S, "krippendorff_alpha, krippendorff_alpha_jaccard, fleiss_kappa, cohen_kappa or accuracy"),
+        _c("statistic", S, "krippendorff_alpha, krippendorff_alpha_jaccard, fleiss_kappa or cohen_kappa"),
         _c("subject", S, "all, one annotator, or two joined by ' | '"),
         _c("value", F32, "the statistic; null where it is undefined", null=True),
         _c("low", F32, "lower end of the interval", null=True),
         _c("high", F32, "upper end of the interval", null=True),
         _c("n_items", I32, "clusters it rests on"),
         _c("simulated", BOOL, "true if any of the votes was simulated"),
+    ),
+)
+
+ANNOTATOR_CONFUSION = Table(
+    "annotator_confusion",
+    "How each annotator's answers lie against the consensus.",
+    "none",
+    ("question", "annotator", "consensus", "answer"),
+    (
+        _c("question", S, "question of the form"),
+        _c("annotator", S, "who voted", src="expert_votes.annotator"),
+        _c("consensus", S, "consensus answer, concepts joined by ' + '; 'none' if empty", src="annotations.answer"),
+        _c("answer", S, "the annotator's answer, spelled likewise"),
+        _c("n", I32, "clusters"),
+        _c("simulated", BOOL, "true if the annotator is simulated"),
     ),
 )
 
@@ -614,7 +638,133 @@ FIGURE_LABELS = Table(
 )
 
 
+CATALOG = Table(
+    "catalog",
+    "The views of catalog.duckdb.",
+    "none",
+    ("view",),
+    (
+        _c("view", S, "name of the view, equal to the table's"),
+        _c("meaning", S, "what a row of it is"),
+        _c("key", STRINGS, "columns that identify a row"),
+        _c("partitioning", S, "chunk, shelf, recipe or none"),
+        _c("columns", I32, "number of columns"),
+    ),
+)
+
+F64 = pl.Float64()
+
+
+def _estimate_columns() -> tuple[Column, ...]:
+    return (
+        _c("value", F64, "the metric on the test set; null where it could not be computed, never 0", null=True),
+        _c("low", F64, "lower end of the 95 % bootstrap interval", null=True),
+        _c("high", F64, "upper end of the 95 % bootstrap interval", null=True),
+        _c("se", F64, "standard deviation of the bootstrap replicates", null=True),
+        _c("chance", F64, "value of guessing, where it is known", null=True),
+        _c("n", I64, "units scored: items, or items and labels, or queries"),
+        _c("n_groups", I64, "patients or distinct images that were resampled"),
+        _c("status", S, "scored, undefined (this metric has no value here) or excluded (the task cannot be scored)"),
+        _c("reason", S, "why it is undefined or excluded, or what limits it", null=True),
+    )
+
+
+def _scored_columns() -> tuple[Column, ...]:
+    return (
+        _c("model", S, "name of the model", src="checkpoints.name"),
+        _c("provenance", S, "ours, base, interpolated or published"),
+        _c("model_digest", S, "digest of weights, architecture, precision and preprocessing"),
+        _c("task", S, "name of the task"),
+        _c("suite", S, "suite of the task"),
+        _c("title", S, "what people call the task"),
+        _c("domain", S, "field of medicine or biology"),
+        _c("modality", S, "how the images were made", null=True),
+        _c("task_kind", S, "single_label, multi_label, closed_vqa or retrieval"),
+        _c("data_digest", S, "digest of the test set: images, answers, options, groups"),
+        _c("score_key", S, "digest of everything that decides the score; equal keys are not computed again"),
+        _c("primary", BOOL, "true for the metric the task is compared by"),
+    )
+
+
+ZERO_SHOT_SCORES = Table(
+    "zero_shot_scores",
+    "Scores of each model on each task that asks for a class or an option, with intervals.",
+    "recipe",
+    ("model", "task", "metric", "class_name"),
+    (
+        *_scored_columns(),
+        _c("metric", S, "accuracy, balanced_accuracy, macro_auroc, recall, auroc, linear_probe or knn"),
+        _c("class_name", S, "class the value is of; null for the whole task", null=True),
+        *_estimate_columns(),
+    ),
+)
+
+RETRIEVAL_SCORES = Table(
+    "retrieval_scores",
+    "Scores of each model on each retrieval task, both ways, with intervals.",
+    "recipe",
+    ("model", "task", "direction", "metric"),
+    (
+        *_scored_columns(),
+        _c("direction", S, "image_to_text or text_to_image"),
+        _c("metric", S, "recall_at_1, recall_at_10, recall_at_100 or median_rank"),
+        *_estimate_columns(),
+        _c("n_candidates", I64, "captions or images searched"),
+        _c("n_tied", I64, "queries whose counterpart ties with a wrong candidate; they count as that much lower"),
+    ),
+)
+
+CONTAMINATION = Table(
+    "contamination",
+    "Overlap of a recipe's training images with the images of each task.",
+    "recipe",
+    ("task",),
+    (
+        _c("task", S, "name of the task"),
+        _c("suite", S, "suite of the task"),
+        _c("data_digest", S, "digest of the test set"),
+        _c("n_images", I64, "distinct images of the task"),
+        _c("n_training", I64, "training images they were compared with"),
+        _c("n_exact", I64, "task images whose bytes are a training image's"),
+        _c("n_near", I64, "further task images that a training image resembles: dHash and grey correlation", null=True),
+        _c("share", F64, "share of the task's images found either way", null=True),
+        _c("examples", STRINGS, "up to ten pairs: item of the task = training image"),
+        _c("method", S, "what was compared and with which limits"),
+    ),
+)
+
+LEADERBOARD = Table(
+    "leaderboard",
+    "All models side by side: per task, per domain, overall; published numbers with their citation.",
+    "none",
+    ("recipe", "model", "scope", "name", "metric"),
+    (
+        _c("recipe", S, "recipe under which the model was scored; null for published numbers", null=True),
+        _c("model", S, "name of the model", src="zero_shot_scores.model retrieval_scores.model"),
+        _c("provenance", S, "ours, base, interpolated or published", src="zero_shot_scores.provenance"),
+        _c("scope", S, "task, domain or overall"),
+        _c("name", S, "task or domain, or the name of the average", src="zero_shot_scores.task retrieval_scores.task"),
+        _c("domain", S, "domain of the task", null=True, src="zero_shot_scores.domain retrieval_scores.domain"),
+        _c("metric", S, "metric the tasks are compared by"),
+        _c(
+            "value",
+            F64,
+            "mean over the tasks, or the task's value",
+            src="zero_shot_scores.value retrieval_scores.value",
+        ),
+        _c("low", F64, "lower end of the 95 % interval", null=True),
+        _c("high", F64, "upper end of the 95 % interval", null=True),
+        _c("chance", F64, "value of guessing", null=True),
+        _c("n_tasks", I32, "tasks in the mean"),
+        _c("compute", F64, "training compute in FLOPs, null if unknown", null=True),
+        _c("samples_seen", I64, "training samples seen, null if unknown", null=True),
+        _c("contaminated", F64, "largest share of a task's images found in the training set", null=True),
+        _c("citation", S, "where a published number comes from", null=True),
+    ),
+)
+
 ALL: tuple[Table, ...] = (
+    PMC_INVENTORY,
     CHUNK_LISTING,
     ARTICLE_INDEX,
     ARTICLE_XML,
@@ -630,13 +780,18 @@ ALL: tuple[Table, ...] = (
     CLUSTERS,
     CONTACT_SHEETS,
     TAXONOMY,
-    ANNOTATION_TASKS,
     EXPERT_VOTES,
     ANNOTATIONS,
     ANNOTATOR_AGREEMENT,
+    ANNOTATOR_CONFUSION,
     PANELS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     FIGURE_LABELS,
+    CATALOG,
+    ZERO_SHOT_SCORES,
+    RETRIEVAL_SCORES,
+    CONTAMINATION,
+    LEADERBOARD,
 )
 TABLES: dict[str, Table] = {table.name: table for table in ALL}

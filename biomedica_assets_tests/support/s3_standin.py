@@ -1,0 +1,169 @@
+"""A read-only S3 on loopback over a directory, which fails on request.
+
+GET and HEAD of objects, ListObjectsV2 with prefix, delimiter and continuation; path style, one bucket, no signatures.
+Faults are planned per key: the first requests for it meet the faults in order, later ones are served well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from aiohttp import web
+
+Fault = Literal["503", "500", "429", "403", "404", "hang", "reset", "truncate", "corrupt"]
+PAGE = 1000
+
+
+@dataclasses.dataclass
+class S3StandIn:
+    """Use as a context manager; ``endpoint`` is what a client connects to.
+
+    Attributes:
+        root: directory whose files are the objects; read anew for every request.
+        bucket: name of the bucket.
+        faults: key -> faults of its next requests, consumed from the left; change it while the server runs.
+        storm: fails a request with 503 when it says so; called with the number of requests now in flight.
+        before: called with the key before an object is served, for example to change the object.
+        delay: seconds that every answer takes.
+        requests: how often each key was asked for.
+        most_in_flight: highest number of simultaneous requests seen.
+    """
+
+    root: Path
+    bucket: str = "pmc-oa-opendata"
+    faults: dict[str, list[Fault]] = dataclasses.field(default_factory=dict)
+    storm: Callable[[int], bool] | None = None
+    before: Callable[[str], None] | None = None
+    delay: float = 0.0
+    requests: Counter[str] = dataclasses.field(default_factory=Counter)
+    most_in_flight: int = 0
+    endpoint: str = ""
+
+    def __enter__(self) -> S3StandIn:
+        """Start serving in a thread of its own."""
+        self._in_flight = 0
+        self._loop = asyncio.new_event_loop()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
+        self._thread.start()
+        if not ready.wait(20):
+            raise RuntimeError("the S3 stand-in did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop and free the port."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def forget(self) -> None:
+        """Set the counts back to zero."""
+        self.requests.clear()
+        self.most_in_flight = 0
+
+    def _serve(self, ready: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main(ready))
+        self._loop.close()
+
+    async def _main(self, ready: threading.Event) -> None:
+        self._stop = asyncio.Event()
+        app = web.Application()
+        app.router.add_get(f"/{self.bucket}/{{key:.*}}", self._object)
+        app.router.add_get(f"/{self.bucket}", self._list)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _object(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        if not key:
+            return await self._list(request)
+        self.requests[key] += 1
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            if self.storm and self.storm(self._in_flight):
+                await asyncio.sleep(0.002)
+                return _error(503, "SlowDown")
+            await asyncio.sleep(self.delay)
+            return await self._answer(request, key)
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, request: web.Request, key: str) -> web.StreamResponse:
+        fault = self.faults[key].pop(0) if self.faults.get(key) else None
+        if self.before:
+            self.before(key)
+        path = self.root / key
+        if fault == "404" or not path.is_file():
+            return _error(404, "NoSuchKey")
+        if fault and fault.isdigit():
+            return _error(int(fault), {"503": "SlowDown", "403": "AccessDenied"}.get(fault, "InternalError"))
+        if fault == "hang":
+            await asyncio.sleep(30)
+        data = path.read_bytes()
+        headers = {"ETag": f'"{hashlib.md5(data).hexdigest()}"', "Last-Modified": "Fri, 20 Nov 2026 01:02:03 GMT"}
+        if fault == "corrupt":
+            data = bytes([data[0] ^ 1]) + data[1:]
+        if fault in {"truncate", "reset"}:
+            response = web.StreamResponse(headers={**headers, "Content-Length": str(len(data))})
+            await response.prepare(request)
+            await response.write(data[: len(data) // 2])
+            assert request.transport is not None
+            if fault == "reset":
+                request.transport.abort()
+            else:
+                request.transport.close()
+            return response
+        return web.Response(body=data, headers=headers, content_type="binary/octet-stream")
+
+    async def _list(self, request: web.Request) -> web.Response:
+        query = request.query
+        prefix, delimiter, after = (
+            query.get("prefix", ""),
+            query.get("delimiter", ""),
+            query.get("continuation-token", ""),
+        )
+        self.requests[f"?{prefix}"] += 1
+        entries = sorted({self._entry(key, prefix, delimiter) for key in self._keys() if key.startswith(prefix)})
+        page = [entry for entry in entries if entry > after][:PAGE]
+        more = bool(page) and page[-1] != entries[-1]
+        body = "".join(
+            f"<CommonPrefixes><Prefix>{escape(entry)}</Prefix></CommonPrefixes>"
+            if delimiter and entry.endswith(delimiter)
+            else f"<Contents><Key>{escape(entry)}</Key><LastModified>2026-11-20T01:02:03.000Z</LastModified>"
+            f"<ETag>&quot;0&quot;</ETag><Size>{(self.root / entry).stat().st_size}</Size></Contents>"
+            for entry in page
+        )
+        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<Name>{self.bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"
+            f"<MaxKeys>{PAGE}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>{token}{body}</ListBucketResult>"
+        )
+        return web.Response(text=xml, content_type="application/xml")
+
+    def _keys(self) -> list[str]:
+        return [path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()]
+
+    @staticmethod
+    def _entry(key: str, prefix: str, delimiter: str) -> str:
+        head, found, _ = key.removeprefix(prefix).partition(delimiter) if delimiter else (key, "", "")
+        return prefix + head + found if found else key
+
+
+def _error(status: int, code: str) -> web.Response:
+    return web.Response(status=status, text=f"<Error><Code>{code}</Code></Error>", content_type="application/xml")
