@@ -1,0 +1,157 @@
+"""Encoders with weights: timm models (the DINOv2 family by default) and the image towers of open_clip.
+
+Weights come from a local file or from the hub's cache, are hashed into the encoder's digest, and are never unpickled
+freely. torch and its friends are imported on opening, not before, and as untyped modules (their types are partial).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder
+from biomedica_assets.lib.embed.preprocess import Preprocessing, preprocessing
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store.manifest import digest
+
+DEFAULT = "vit_large_patch14_reg4_dinov2.lvd142m"
+OPEN_CLIP = "open_clip/"
+SIZE = 224  # BIOMEDICA's; DINOv2's position embeddings are resampled from 518 by timm
+SETTING = "encoder_weights"
+
+
+class Tower:
+    """An image network on a device: bytes in, float32 vectors out."""
+
+    def __init__(
+        self, name: str, model: Any, dimension: int, prepare: Preprocessing, device: str, weights_sha: str
+    ) -> None:
+        """Args: as found by ``open_tower``; ``model`` a ``torch.nn.Module``, ``weights_sha`` of its file."""
+        torch = importlib.import_module("torch")
+
+        self.name = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+        self.dimension = dimension
+        self.prepare = prepare
+        self.preprocessing = f"{prepare.name}-{prepare.version}"
+        self.device = device
+        # bf16 on CUDA gives other vectors than float32 on a CPU, so the arithmetic is part of what a vector is.
+        self.arithmetic = "bfloat16" if device == "cuda" else "float32"
+        self.digest = digest(name, weights_sha, prepare.digest, self.arithmetic)
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._mean = torch.tensor(prepare.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(prepare.std, device=device).view(1, 3, 1, 1)
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Bytes (n, size, size, 3) to vectors (n, dimension); see ``Encoder.encode``."""
+        torch = importlib.import_module("torch")
+        try:
+            with torch.inference_mode():
+                pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+                normal = pixels.sub_(self._mean).div_(self._std).contiguous()
+                with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+                    vectors = self._model(normal)
+                return vectors.float().reshape(len(batch), self.dimension).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise BatchTooLarge(f"{len(batch)} images do not fit on {self.device}: {error}") from error
+
+
+def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: str) -> Encoder:
+    """Open a timm or open_clip model by name; see ``encoder.open_encoder``."""
+    where = _device(device)
+    if weights is not None and not weights.is_file():
+        raise PermanentFailure(f"weights {weights} of encoder {name} do not exist; correct {SETTING}")
+    try:
+        make = _open_clip if name.startswith(OPEN_CLIP) else _timm
+        return make(name, preprocessing, weights, where)
+    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, PermanentFailure):
+            raise
+        of = f" from {weights}" if weights else ""
+        raise PermanentFailure(
+            f"encoder {name} cannot be opened{of}: {error}. The file must hold the weights of this very model "
+            f"(safetensors, or a pickle of tensors alone); set encoder or {SETTING}"
+        ) from error
+
+
+def _device(wanted: str) -> str:
+    torch = importlib.import_module("torch")
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if usable[name])
+    if not usable.get(wanted, False):
+        raise PermanentFailure(f"device {wanted!r} cannot be used here; set encoder_device to auto or cpu")
+    return wanted
+
+
+def _timm(name: str, preprocess: str, weights: Path | None, device: str) -> Tower:
+    timm = importlib.import_module("timm")
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None:
+        raise PermanentFailure(
+            f"encoder {name!r} is not known to timm {timm.__version__}; take texture, {DEFAULT}, another name of "
+            "timm.list_models() or open_clip/<model>"
+        )
+    path = weights or _from_hub(name, config.hf_hub_id, "model.safetensors")
+    # A network with position embeddings for one size is told ours; timm then resamples the embeddings it loads.
+    sized = {"img_size": SIZE} if config.fixed_input_size and config.input_size[-1] != SIZE else {}
+    overlay = {"file": str(path), "custom_load": False}
+    model = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **sized)
+    prepare = preprocessing(preprocess, SIZE, tuple(config.mean), tuple(config.std))
+    return Tower(name, model, model.num_features, prepare, device, _sha256(path))
+
+
+def _open_clip(name: str, preprocess: str, weights: Path | None, device: str) -> Tower:
+    open_clip = importlib.import_module("open_clip")
+    model_name, _, tag = name.removeprefix(OPEN_CLIP).partition("/")
+    config = open_clip.get_model_config(model_name)
+    if config is None:
+        raise PermanentFailure(f"{model_name!r} is not known to open_clip; see open_clip.list_models()")
+    if weights is None:
+        weights = _open_clip_weights(name, model_name, tag)
+    model = open_clip.create_model(model_name, pretrained=str(weights), weights_only=True)
+    shown = model.visual.preprocess_cfg
+    size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
+    prepare = preprocessing(preprocess, size, tuple(shown["mean"]), tuple(shown["std"]))
+    return Tower(name, model.visual, config["embed_dim"], prepare, device, _sha256(weights))
+
+
+def _open_clip_weights(name: str, model_name: str, tag: str) -> Path:
+    open_clip = importlib.import_module("open_clip")
+    known = open_clip.list_pretrained_tags_by_model(model_name)
+    if tag not in known:
+        raise PermanentFailure(
+            f"encoder {name} names no published weights; write open_clip/{model_name}/<tag> with one of "
+            f"{', '.join(known) or 'none published'}, or set {SETTING} to a local file"
+        )
+    config = open_clip.get_pretrained_cfg(model_name, tag)
+    repository, _, filename = str(config.get("hf_hub", "")).rpartition("/")
+    if repository:
+        return _from_hub(name, repository, filename or "open_clip_model.safetensors")
+    raise PermanentFailure(f"weights of {name} are not on the hub ({config.get('url')}); fetch them and set {SETTING}")
+
+
+def _from_hub(name: str, repository: str | None, filename: str) -> Path:
+    """Path of a file in the hub's cache, fetched into it if the hub can be reached."""
+    hub = importlib.import_module("huggingface_hub")
+    errors = importlib.import_module("huggingface_hub.errors")
+    if not repository:
+        raise PermanentFailure(f"timm names no repository with weights of {name}; set {SETTING} to a local file")
+    try:
+        return Path(hub.hf_hub_download(repository, filename))
+    except (OSError, errors.HfHubHTTPError, ValueError) as error:
+        raise PermanentFailure(
+            f"encoder {name} needs {filename} of {repository}, which is not in the hub's cache and could not be "
+            f"fetched ({type(error).__name__}). Fetch it where there is a network, then set {SETTING} to the file or "
+            "HF_HOME to the cache; the encoder texture needs no weights"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
