@@ -35,18 +35,19 @@ def pmc_inventory(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """Newest complete inventory of the bucket, kept as our own copy and compared with the last one."""
     values = settings.open()
-    outcome = inventory.refresh_inventory(
-        lake.open(),
-        source.open(),
-        chunk_span=values.chunk_span,
-        max_pmcid=values.max_pmcid,
-        progress=progress.open(context.log),
-    )
-    announce(context.instance, "chunk_listing", outcome.changed)
-    return as_result(outcome.report, lake.open(), tolerance=values.max_reject_fraction)
+    with lake.hold(context) as data:
+        outcome = inventory.refresh_inventory(
+            data,
+            source.open(),
+            chunk_span=values.chunk_span,
+            max_pmcid=values.max_pmcid,
+            progress=progress.open(context.log),
+        )
+        announce(context.instance, "chunk_listing", outcome.changed)
+        return as_result(outcome.report, data, tolerance=values.max_reject_fraction)
 
 
 @dg.asset(
@@ -65,14 +66,15 @@ def article_index(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """One row per article version: licence, flags, ids, citation; taken, or the reason why not."""
     values = settings.open()
-    report = index.build_index(
-        lake.open(),
-        context.partition_key,
-        source.open(),
-        rules=configs.selection_rules(values),
-        progress=progress.open(context.log),
-    )
-    return as_result(report, lake.open(), tolerance=values.max_reject_fraction)
+    with lake.hold(context) as data:
+        report = index.build_index(
+            data,
+            context.partition_key,
+            source.open(),
+            rules=configs.selection_rules(values),
+            progress=progress.open(context.log),
+        )
+        return as_result(report, data, tolerance=values.max_reject_fraction)

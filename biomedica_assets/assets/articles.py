@@ -29,11 +29,12 @@ def article_xml(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """JATS files of the selected articles in the local mirror, each verified against its MD5."""
     values = settings.open()
-    report = fetch.fetch_xml(lake.open(), context.partition_key, source.open(), progress=progress.open(context.log))
-    return as_result(report, lake.open(), tolerance=values.max_reject_fraction)
+    with lake.hold(context) as data:
+        report = fetch.fetch_xml(data, context.partition_key, source.open(), progress=progress.open(context.log))
+        return as_result(report, data, tolerance=values.max_reject_fraction)
 
 
 def _parsed(table: Table, group: str) -> dg.AssetSpec:
@@ -65,14 +66,11 @@ def parse(
     lake: LakeResource,
     engine: EngineResource,
     progress: dg.ResourceParam[Progressing],
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Articles, figures, captions and mentions from one parse of each JATS file."""
     values = settings.open()
-    reports = stage.parse_chunk(
-        lake.open(),
-        context.partition_key,
-        engine=engine.open("processes"),
-        progress=progress.open(context.log),
-    )
-    for report in reports:
-        yield as_result(report, lake.open(), tolerance=values.max_reject_fraction, keyed=True)
+    with lake.hold(context) as data:
+        for report in stage.parse_chunk(
+            data, context.partition_key, engine=engine.open("processes"), progress=progress.open(context.log)
+        ):
+            yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)

@@ -29,15 +29,16 @@ def images(
     source: SourceResource,
     engine: EngineResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """Image files of the figures: fetched, verified by decoding, measured, hashed; the source's bytes, unchanged."""
-    values, data = settings.open(), lake.open()
-    report = stage.build_images(
-        data,
-        context.partition_key,
-        fetch=fetch.Mirror(data, source.open()).ensure,
-        limits=configs.image_limits(values),
-        engine=engine.open("threads"),
-        progress=progress.open(context.log),
-    )
-    return as_result(report, data, tolerance=values.max_reject_fraction)
+    values = settings.open()
+    with lake.hold(context) as data:
+        report = stage.build_images(
+            data,
+            context.partition_key,
+            fetch=fetch.Mirror(data, source.open()).ensure,
+            limits=configs.image_limits(values),
+            engine=engine.open("threads"),
+            progress=progress.open(context.log),
+        )
+        return as_result(report, data, tolerance=values.max_reject_fraction)

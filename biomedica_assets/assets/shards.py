@@ -26,13 +26,14 @@ def shards(
     settings: SettingsResource,
     lake: LakeResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """WebDataset tars per licence group in seeded order, with the byte range of every member."""
     values = settings.open()
-    report = stage.build_shards(
-        lake.open(),
-        context.partition_key,
-        config=configs.shard_config(values),
-        progress=progress.open(context.log),
-    )
-    return as_result(report, lake.open(), tolerance=values.max_reject_fraction)
+    with lake.hold(context) as data:
+        report = stage.build_shards(
+            data,
+            context.partition_key,
+            config=configs.shard_config(values),
+            progress=progress.open(context.log),
+        )
+        return as_result(report, data, tolerance=values.max_reject_fraction)

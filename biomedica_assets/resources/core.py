@@ -1,6 +1,9 @@
 """The resources every group uses: settings, data directory, source, engine, progress."""
 
+import contextlib
 import logging
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
@@ -9,6 +12,7 @@ from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.pmc.source import PmcSource, open_source
 from biomedica_assets.lib.progress import LogProgress, Progress
+from biomedica_assets.lib.store import lease
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.settings import Settings
 
@@ -34,8 +38,15 @@ class LakeResource(dg.ConfigurableResource):
     data_dir: str
 
     def open(self) -> Lake:
-        """The data directory as the library sees it."""
+        """The data directory as the library sees it, for reading."""
         return Lake(self.data_dir)
+
+    @contextlib.contextmanager
+    def hold(self, context: dg.AssetExecutionContext) -> Generator[Lake]:
+        """The data directory with the lease of the partition that the step makes: no second run can write it."""
+        names = [key.to_user_string() for key in context.selected_asset_keys]
+        with lease.hold(Path(self.data_dir), names, context.partition_key if context.has_partition_key else None):
+            yield Lake(self.data_dir)
 
 
 class SourceResource(dg.ConfigurableResource):

@@ -6,20 +6,49 @@ a file without rows beside the partitions lets it answer before the first one do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import duckdb
 import polars as pl
 
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.report import Report, Scalar
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import PART, REJECTS_PART, Lake
-from biomedica_assets.lib.tables import REJECTS, TABLES, Table
+from biomedica_assets.lib.tables import CATALOG, REJECTS, TABLES, Table
 
 VERSION = "1"
 FILE = "catalog.duckdb"
 _EMPTY = "_empty"
+
+
+def build_catalog(lake: Lake) -> Report:
+    """Stage of the asset ``catalog``: the DuckDB file, and a table that says which views it has."""
+    began = time.perf_counter()
+    path = build(lake)
+    rows: list[dict[str, object]] = [
+        {
+            "view": t.name,
+            "meaning": t.meaning,
+            "key": list(t.key),
+            "partitioning": t.partitioning,
+            "columns": len(t.columns),
+        }
+        for t in (*TABLES.values(), REJECTS)
+    ]
+    manifest = lake.publish(
+        CATALOG, None, CATALOG.frame(rows), code_version=VERSION, inputs=lake.inputs((TABLES["pmc_inventory"], None)),
+        config={}, n_in=len(rows), n_out=len(rows),
+    )  # fmt: skip
+    preview = tuple({"view": r["view"], "meaning": r["meaning"]} for r in rows)
+    return Report(
+        asset="catalog", partition=None, data_version=manifest.data_version, rows=len(rows), n_in=len(rows),
+        n_out=len(rows), bytes_written=path.stat().st_size, seconds=time.perf_counter() - began,
+        preview=cast("tuple[dict[str, Scalar], ...]", preview),
+    )  # fmt: skip
 
 
 def build(lake: Lake, tables: Iterable[Table] | None = None) -> Path:

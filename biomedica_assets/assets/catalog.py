@@ -1,0 +1,25 @@
+"""Group catalog: SQL views over every table, for people and for the command line."""
+
+import dagster as dg
+
+from biomedica_assets.assets.article_index import pmc_inventory
+from biomedica_assets.lib.store import catalog as views
+from biomedica_assets.lib.tables import CATALOG
+from biomedica_assets.metadata import as_result, check_specs, definition_metadata
+from biomedica_assets.resources import LakeResource, SettingsResource
+
+
+@dg.asset(
+    deps=[pmc_inventory],
+    group_name="catalog",
+    kinds={"duckdb"},
+    code_version=views.VERSION,
+    check_specs=check_specs("catalog"),
+    metadata=definition_metadata(CATALOG),
+)
+def catalog(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult[None]:
+    """`data/catalog.duckdb`: one view per table. Views read what exists when they are asked, so it is never behind."""
+    with lake.hold(context) as data:
+        return as_result(views.build_catalog(data), data, tolerance=settings.open().max_reject_fraction)

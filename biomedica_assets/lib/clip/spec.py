@@ -1,0 +1,47 @@
+"""What a supervisor hands to its training process, and the exit codes that come back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from biomedica_assets.lib.store import atomic
+
+EXIT_NOT_FINITE = 65
+EXIT_STREAMS = 66
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One training run.
+
+    Attributes:
+        arguments: command line of ``open_clip_train``.
+        events: file of JSON lines that the run appends to.
+        model_folders: folders of model configurations to add to open_clip's.
+        seed: seed of the process.
+        threads: threads of torch on the CPU.
+        sample_buffer: samples in the shuffle buffer of each loader worker.
+        stream_retries: how often a broken stream is opened again.
+        most_broken_streams: streams of one loader worker that may stay broken before the run fails.
+    """
+
+    arguments: tuple[str, ...]
+    events: str
+    model_folders: tuple[str, ...] = ()
+    seed: int = 0
+    threads: int = 1
+    sample_buffer: int = 5000
+    stream_retries: int = 2
+    most_broken_streams: int = 0
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        atomic.write_bytes(path, (json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> RunSpec:
+        """Read what ``write`` wrote."""
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**raw, "arguments": tuple(raw["arguments"]), "model_folders": tuple(raw["model_folders"])})

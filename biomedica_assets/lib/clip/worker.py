@@ -1,0 +1,280 @@
+"""The training process: ``open_clip_train`` with what it lacks put around it.
+
+Started by ``supervise`` as ``python -m biomedica_assets.lib.clip.worker SPEC`` (through ``torchrun`` when there is more
+than one device). What is put around ``open_clip_train.main``, which stays as it is:
+
+* it dies with the process that started it;
+* every step's loss is looked at on the device, and a loss that is no number stops the run before it is saved;
+* a checkpoint is written under a temporary name, synced and renamed;
+* a stream that breaks off is opened again where it broke; one that stays broken is counted, and above a limit the run
+  fails (open_clip_train logs such errors and trains on);
+* progress, and what it cost, are appended to a file of JSON lines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import json
+import logging
+import os
+import random
+import re
+import signal
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from biomedica_assets.lib.clip.spec import EXIT_NOT_FINITE, EXIT_STREAMS, RunSpec
+from biomedica_assets.lib.store import atomic
+
+_LINE = re.compile(
+    r"Train Epoch: (?P<epoch>\d+) \[\s*(?P<done>\d+)/(?P<total>\d+).*?Data \(t\): (?P<data>[\d.]+).*?"
+    r"Batch \(t\): (?P<batch>[\d.]+), (?P<rate>[\d.e+]+)/s.*?LR: (?P<lr>[\d.e-]+).*?"
+    r"Logit Scale: (?P<scale>[\d.]+|nan|inf).*?\bLoss: (?P<loss>[\d.e+-]+|nan|inf)"
+)
+
+
+Reader = Callable[[Iterator[dict[str, Any]]], Iterator[dict[str, Any]]]
+"""Samples of the streams of an iterator."""
+
+
+class LossNotFinite(Exception):
+    """The loss became NaN or infinite."""
+
+
+class StreamsBroken(Exception):
+    """More virtual shards than the limit could not be read."""
+
+
+class Events:
+    """JSON lines that the supervisor follows; whole lines only, from any process of the run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, **event: Any) -> None:
+        """Append one event."""
+        line = (json.dumps(event, sort_keys=True) + "\n").encode()
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+
+class LossGuard:
+    """Remembers on the device whether a loss was no number, and refuses to save then.
+
+    Asking after every step would wait for the device each time; asking at each log line and before each save costs
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self._bad: Any = None
+
+    def watch(self, backward: Callable[..., Any]) -> Callable[..., Any]:
+        """``backward`` that looks at the loss first."""
+
+        def watched(total_loss: Any, scaler: Any) -> Any:
+            bad = ~total_loss.detach().isfinite()
+            self._bad = bad if self._bad is None else self._bad | bad
+            return backward(total_loss, scaler)
+
+        return watched
+
+    def check(self) -> None:
+        """Raise if any loss so far was no number."""
+        if self._bad is not None and bool(self._bad):
+            raise LossNotFinite("the loss is not a finite number; lower the learning rate or use fp32 or bf16")
+
+
+class ProgressHandler(logging.Handler):
+    """Turns open_clip_train's log lines into events."""
+
+    def __init__(self, events: Events, guard: LossGuard) -> None:
+        super().__init__()
+        self._events, self._guard = events, guard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write an event for a line that tells progress, and stop the run if a loss was no number.
+
+        An exception raised here is not caught by ``logging`` and ends the training loop that logged.
+        """
+        match = _LINE.search(record.getMessage())
+        if match:
+            self._guard.check()
+            number = {name: float(value) for name, value in match.groupdict().items()}
+            self._events.write(
+                kind="step", epoch=int(number["epoch"]), samples=int(number["done"]), of=int(number["total"]),
+                data_seconds=number["data"], batch_seconds=number["batch"], rate=number["rate"],
+                learning_rate=number["lr"], logit_scale=number["scale"], loss=number["loss"],
+            )  # fmt: skip
+
+
+def durable_save(save: Callable[..., Any], guard: LossGuard) -> Callable[..., Any]:
+    """``torch.save`` that checks the run first and leaves the old file or the new one, whatever happens."""
+
+    def saved(content: Any, target: Any, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(target, str | os.PathLike):
+            save(content, target, *args, **kwargs)
+            return
+        guard.check()
+        with atomic.replacing(Path(target)) as temporary:
+            save(content, temporary, *args, **kwargs)
+
+    return saved
+
+
+def samples_of_streams(
+    src: Iterable[dict[str, Any]], read: Reader, *, retries: int, most_broken: int, events: Events
+) -> Iterator[dict[str, Any]]:
+    """Samples of each stream in turn; a stream that breaks off is opened again and its first samples skipped.
+
+    A virtual shard gives the same bytes each time, so skipping what was already used loses and repeats nothing.
+
+    Raises:
+        StreamsBroken: more than ``most_broken`` streams of this process stayed broken.
+    """
+    broken = 0
+    for stream in src:
+        used = 0
+        for attempt in range(retries + 1):
+            try:
+                for position, sample in enumerate(read(iter([dict(stream)]))):
+                    if position >= used:
+                        used += 1
+                        yield sample
+                break
+            except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+                last = attempt == retries
+                events.write(kind="broken" if last else "retry", stream=str(stream.get("url")), error=str(error)[:500])
+                if last:
+                    broken += 1
+                    if broken > most_broken:
+                        raise StreamsBroken(f"{broken} virtual shards could not be read; the last: {error}") from error
+
+
+def shuffled(samples: Iterable[dict[str, Any]], size: int, seed: str) -> Iterator[dict[str, Any]]:
+    """The samples in seeded disorder, ``size`` of them in memory.
+
+    webdataset's own buffer is seeded by the clock, so no run could be repeated with it.
+    """
+    rng = random.Random(seed)  # noqa: S311 - disorder, not secrecy
+    buffer: list[dict[str, Any]] = []
+    for sample in samples:
+        buffer.append(sample)
+        if len(buffer) >= max(1, size):
+            last = len(buffer) - 1
+            chosen = rng.randint(0, last)
+            buffer[chosen], buffer[last] = buffer[last], buffer[chosen]
+            yield buffer.pop()
+    rng.shuffle(buffer)
+    yield from buffer
+
+
+def _raise(error: Exception) -> bool:
+    raise error
+
+
+def install(spec: RunSpec) -> None:
+    """Put the guards around ``open_clip_train``, and make an epoch the same whether or not a run was resumed at it."""
+    open_clip: Any = importlib.import_module("open_clip")
+    data: Any = importlib.import_module("open_clip_train.data")
+    main_module: Any = importlib.import_module("open_clip_train.main")
+    train: Any = importlib.import_module("open_clip_train.train")
+    torch: Any = importlib.import_module("torch")
+    tars: Any = importlib.import_module("webdataset.tariterators")
+
+    events, guard = Events(Path(spec.events)), LossGuard()
+    train.backward = guard.watch(train.backward)
+    torch.save = durable_save(torch.save, guard)
+    epochs: list[Any] = []
+
+    class SharedEpoch(data.SharedEpoch):  # pyright: ignore[reportUntypedBaseClass]
+        """open_clip_train's, remembered: loader workers are forked from here and read the epoch through it."""
+
+        def __init__(self, epoch: int = 0) -> None:
+            super().__init__(epoch)
+            epochs.append(self)
+
+    def read(src: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        members = tars.tar_file_expander(tars.url_opener(src, handler=_raise), handler=_raise)
+        return data.group_by_keys_nothrow(members)
+
+    def streams(src: Iterable[dict[str, Any]], handler: object = None) -> Iterator[dict[str, Any]]:
+        epoch, loader = epochs[0].get_value(), torch.utils.data.get_worker_info()
+        place = f"{spec.seed}:{epoch}:{os.environ.get('RANK', '0')}:{loader.id if loader else 0}"
+        _seed(torch, place)
+        urls = ({**stream, "url": str(stream["url"]).replace("--epoch 0", f"--epoch {epoch}")} for stream in src)
+        samples = samples_of_streams(
+            urls, read, retries=spec.stream_retries, most_broken=spec.most_broken_streams, events=events
+        )
+        return shuffled(samples, spec.sample_buffer, place)
+
+    def one_epoch(model: Any, loaders: Any, loss: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        _seed(torch, f"{spec.seed}:{epoch}:{os.environ.get('RANK', '0')}:main")
+        return train.train_one_epoch(model, loaders, loss, epoch, *args, **kwargs)
+
+    data.SharedEpoch, data.tarfile_to_samples_nothrow = SharedEpoch, streams
+    data._SAMPLE_SHUFFLE_SIZE = data._SAMPLE_SHUFFLE_INITIAL = 1  # ``shuffled`` above does it
+    main_module.train_one_epoch = one_epoch
+    for folder in spec.model_folders:
+        open_clip.add_model_config(folder)
+    if int(os.environ.get("RANK", "0")) == 0:
+        logging.getLogger().addHandler(ProgressHandler(events, guard))
+
+
+def _seed(torch: Any, place: str) -> None:
+    """Seed what augmentation draws from, by epoch and place, so that a resumed epoch draws what it would have drawn."""
+    number = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
+    torch.manual_seed(number)
+    random.seed(number)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when the one that started it ends, however that happens."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() == 1:
+            os._exit(1)
+
+
+def main(argv: list[str]) -> int:
+    """Train as the specification says; see ``spec`` for the exit codes."""
+    spec = RunSpec.read(Path(argv[0]))
+    die_with_parent()
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(max(1, spec.threads))
+    install(spec)
+    train: Any = importlib.import_module("open_clip_train.main").main
+
+    began = time.monotonic()
+    events = Events(Path(spec.events))
+    try:
+        code = train(list(spec.arguments))
+    except LossNotFinite as error:
+        events.write(kind="failed", why=str(error))
+        return EXIT_NOT_FINITE
+    except StreamsBroken as error:
+        events.write(kind="failed", why=str(error))
+        return EXIT_STREAMS
+    if int(os.environ.get("RANK", "0")) == 0:
+        peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_rss()
+        events.write(kind="done", seconds=time.monotonic() - began, peak_bytes=peak, code=code or 0)
+    return int(code or 0)
+
+
+def _peak_rss() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
