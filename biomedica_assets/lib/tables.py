@@ -766,6 +766,63 @@ LEADERBOARD = Table(
     ),
 )
 
+DUPLICATES = Table(
+    "duplicates",
+    "Images that are not alone: one row per image of a group with equal bytes, equal pixels or near-equal looks.",
+    "none",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("article_id", S, "PMC123.1", src="images.article_id"),
+        _c("group", S, "media_id of the group's first image, by chunk and id", src="images.media_id"),
+        _c(
+            "match",
+            S,
+            "what ties the image to another of its group: bytes, pixels or perceptual (the strongest)",
+            src="images.sha256 images.pixel_hash images.phash",
+        ),
+        _c("distance", I32, "bits in which its perceptual hash differs from the first image's", src="images.phash"),
+        _c("group_size", I32, "images in the group"),
+    ),
+)
+
+EVALUATION_MATCHES = Table(
+    "evaluation_matches",
+    "Images that an evaluation task also uses; recipes leave them out.",
+    "none",
+    ("media_id", "task", "item"),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("article_id", S, "PMC123.1", src="images.article_id"),
+        _c("task", S, "name of the task"),
+        _c("item", S, "item of the task"),
+        _c("match", S, "bytes, pixels or perceptual (the strongest)"),
+        _c("distance", I32, "bits in which the perceptual hashes differ", src="images.phash"),
+        _c("orientation", I32, "how the task's image is turned: quarter turns, 4 more for the mirror image"),
+        _c("correlation", F32, "of 64 x 64 grey images; null if it was not needed or not asked for", null=True),
+    ),
+)
+
+RECIPE = Table(
+    "recipe",
+    "The samples of one recipe in the order of the physical shards, with where their bytes lie.",
+    "recipe",
+    ("sample_key",),
+    (
+        _c("position", I64, "place in the list: by split, shard and byte"),
+        _c("sample_key", S, "key of the sample", src="shards.sample_key"),
+        _c("media_id", S, "image of the sample", src="shards.media_id"),
+        _c("article_id", S, "PMC123.1", src="shards.article_id"),
+        _c("split", S, "train, validation or test", src="duplicates.group articles.article_id"),
+        _c("shard", S, "path of the tar below the data directory", src="shards.shard"),
+        _c("start", I64, "first byte of the sample", src="shards.start"),
+        _c("end", I64, "one past its last byte", src="shards.end"),
+        _c("repeat", I32, "how often the sample comes in an epoch", src="figure_labels.global figure_labels.local"),
+        _c("concept", S, "top concept the sample counts for in caps and weights", null=True, src="figure_labels.global"),
+        _c("license_group", S, "commercial, noncommercial or other", src="shards.license_group"),
+    ),
+)
+
 ALL: tuple[Table, ...] = (
     PMC_INVENTORY,
     CHUNK_LISTING,
@@ -796,5 +853,8 @@ ALL: tuple[Table, ...] = (
     RETRIEVAL_SCORES,
     CONTAMINATION,
     LEADERBOARD,
+    DUPLICATES,
+    EVALUATION_MATCHES,
+    RECIPE,
 )
 TABLES: dict[str, Table] = {table.name: table for table in ALL}

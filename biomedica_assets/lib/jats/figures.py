@@ -1,0 +1,250 @@
+"""Figures and other images of an article, with captions, labels, graphics and what surrounds them.
+
+Belongs here: the rules on what is a figure, its label, its caption and its graphics. Every ``fig`` is one row, wherever
+it stands. Other ``graphic`` elements give rows of their own kinds (table, formula, chemical_structure, supplementary,
+graphic), one per element that holds them. ``inline-graphic`` gives none: it is a character of the text, and articles
+hold hundreds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+
+from lxml import etree
+
+from biomedica_assets.lib.jats import permissions
+from biomedica_assets.lib.jats.context import Context, Contexts
+from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
+from biomedica_assets.lib.jats.text import lines_of, plain, text_of
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XLINK_HREF, XML_LANG, Element, local_name
+
+_FIG_KINDS = {"scheme": "scheme", "algorithm": "algorithm", "chart": "chart", "map": "map", "plate": "plate"}
+_KIND_OF_LABEL = re.compile(r"(?:(?:supplementary|extended data)\s+)?(scheme|algorithm|chart|map|plate)s?\b", re.I)
+# Elements that make a row of the graphics below them, and its kind. The nearest one counts.
+_HOLDERS = {
+    "disp-formula": "formula",
+    "disp-formula-group": "formula",
+    "inline-formula": "formula",
+    "supplementary-material": "supplementary",
+    "table-wrap": "table",
+    "chem-struct": "chemical_structure",
+    "chem-struct-wrap": "chemical_structure",
+    "chem-struct-wrapper": "chemical_structure",
+}
+_FORMULAE = frozenset({"disp-formula", "disp-formula-group", "inline-formula"})
+_CELLS = frozenset({"td", "th", "entry"})
+_NOT_CAPTION = frozenset({"", "label", "attrib", "permissions", "alt-text", "long-desc", "object-id"})
+_IMAGE_NAME = re.compile(r"\.(?:jpe?g|png|gif|tiff?|bmp|webp|eps|svg)$", re.I)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Row:
+    """A row being made: the element it stands for and the graphics found for it so far."""
+
+    element: Element
+    kind: str
+    figure_id: str
+    ordinal: int
+    graphics: list[Graphic] = dataclasses.field(default_factory=list[Graphic])
+    n_mentions: int = 0
+
+
+class Figures:
+    """The rows of one article, in document order."""
+
+    def __init__(self, article_id: str, contexts: Contexts) -> None:
+        """Args: article_id: goes into the figure ids; contexts: of the article."""
+        self.rows: list[Row] = []
+        self._contexts = contexts
+        self._prefix, self._id_base = _id_prefix(article_id)
+        self._by_element: dict[Element, Row] = {}
+        self._seen: dict[str, int] = {}
+        self._alternatives: set[Element] = set()
+
+    def add_fig(self, element: Element) -> Row:
+        """Row of a ``fig``."""
+        return self._add(element, _kind_of_fig(element))
+
+    def add_graphic(self, element: Element) -> None:
+        """Put a ``graphic`` into the row it belongs to, making one if it stands outside any ``fig``."""
+        alternatives: Element | None = None
+        holder: Element | None = None
+        figure: Element | None = None
+        below_caption = False
+        for ancestor in element.iterancestors():
+            name = LOCAL_NAMES[ancestor.tag]
+            if name == "fig":
+                figure = ancestor
+                break
+            if name == "alternatives" and holder is None:
+                alternatives = ancestor
+            elif name == "caption":
+                below_caption = True
+            elif name == "permissions":
+                return  # the badge of a licence
+            elif name in _HOLDERS and holder is None:
+                holder = ancestor
+                if name in _FORMULAE or name == "supplementary-material":
+                    break
+            elif name in _CELLS and holder is None:
+                holder = element
+        if alternatives is not None and alternatives in self._alternatives:
+            return  # its first rendition has brought the others along
+        if figure is not None:
+            if not below_caption:
+                self._put(self._by_element[figure], element, alternatives)
+        elif not (below_caption and holder is None):
+            where = element if holder is None else holder
+            row = self._by_element.get(where) or self._add(where, _HOLDERS.get(local_name(where), "graphic"))
+            self._put(row, element, alternatives)
+
+    def add_supplement(self, element: Element) -> None:
+        """Row of a ``supplementary-material`` whose files are images by their type or name; others give none."""
+        files = [el for el in (element, *element.iterdescendants("{*}media")) if _is_image(el)]
+        if files:
+            row = self._by_element.get(element) or self._add(element, "supplementary")
+            row.graphics += [g for g in (_graphic(el, (el,)) for el in files) if g is not None]
+
+    def finish(self, article_copyright: str | None) -> tuple[Figure, ...]:
+        """The rows as records.
+
+        Args:
+            article_copyright: copyright statement of the article; a figure that states another one and no licence was
+                taken from elsewhere, and the article's licence does not cover it.
+        """
+        return tuple(self._record(row, article_copyright) for row in self.rows)
+
+    def _add(self, element: Element, kind: str) -> Row:
+        name = f"{local_name(element)}\0{element.get('id') or ''}"
+        n = self._seen[name] = self._seen.get(name, 0) + 1
+        digest = hashlib.blake2b(f"{self._id_base}\0{name}\0{n}".encode(), digest_size=8).hexdigest()
+        row = Row(element, kind, f"{self._prefix}{digest}", len(self.rows))
+        self.rows.append(row)
+        self._by_element[element] = row
+        return row
+
+    def _put(self, row: Row, element: Element, alternatives: Element | None) -> None:
+        if alternatives is None:
+            renditions: Sequence[Element] = (element,)
+        else:
+            self._alternatives.add(alternatives)
+            renditions = [*alternatives.iterchildren("{*}graphic")] or (element,)
+        graphic = _graphic(_full_size(renditions), renditions)
+        if graphic is not None:
+            row.graphics.append(graphic)
+
+    def _record(self, row: Row, article_copyright: str | None) -> Figure:
+        element = row.element
+        around = self._contexts.around(element)
+        children = _children(element)
+        group = _children(around.group) if around.group is not None else {}
+        group_caption = _caption_of(group, around, inherited=True) if "caption" in group else None
+        caption = _caption_of(children, around, inherited=False) if "caption" in children else None
+        own = permissions.read_permissions(element) if "permissions" in children else permissions.NONE
+        parent = self._by_element[around.figures[0]].figure_id if around.figures else None
+        return Figure(
+            figure_id=row.figure_id,
+            ordinal=row.ordinal,
+            xml_id=element.get("id"),
+            element=local_name(element),
+            kind=row.kind,
+            label=_one(children, "label"),
+            caption=caption or group_caption,
+            graphics=tuple(row.graphics),
+            parent_figure_id=parent,
+            group_xml_id=around.group.get("id") if around.group is not None else None,
+            group_label=_one(group, "label"),
+            group_caption=group_caption.text if group_caption else None,
+            place=around.place,
+            section=around.section,
+            language=element.get(XML_LANG) or around.language,
+            license_url=own.license_url,
+            license_code=own.license_code,
+            has_own_license=own.has_license or own.copyright not in {None, article_copyright},
+            copyright=own.copyright,
+            attribution=_one(children, "attrib"),
+            alt_text=_one(children, "alt-text"),
+            n_mentions=row.n_mentions,
+        )
+
+
+def _id_prefix(article_id: str) -> tuple[str, str]:
+    """What figure ids begin with, in [a-z0-9_-], and what their digest is made from."""
+    match = re.fullmatch(r"PMC(\d+)(?:\.(\d+))?", article_id)
+    if not match:
+        return "x-", article_id
+    return f"pmc{match[1]}-{match[2]}-" if match[2] else f"pmc{match[1]}-", ""
+
+
+def _kind_of_fig(element: Element) -> str:
+    kind = _FIG_KINDS.get((element.get("fig-type") or "").casefold().rstrip("s"))
+    if kind is None:
+        label = next(element.iterchildren("{*}label"), None)
+        match = _KIND_OF_LABEL.match(plain(label)) if label is not None else None
+        kind = match[1].casefold() if match else "figure"
+    return kind
+
+
+def _children(element: Element) -> dict[str, list[Element]]:
+    found: dict[str, list[Element]] = {}
+    for child in element:
+        found.setdefault(LOCAL_NAMES[child.tag], []).append(child)
+    return found
+
+
+def _one(children: dict[str, list[Element]], name: str) -> str | None:
+    """Text of the children of a name; None if there are none or they are empty."""
+    return lines_of(children[name]) or None if name in children else None
+
+
+def _caption_of(children: dict[str, list[Element]], around: Context, inherited: bool) -> Caption | None:
+    """Caption from the first ``caption`` child that has any text; None if none has."""
+    for element in children["caption"]:
+        text = caption_text(element)
+        if text:
+            title = lines_of([*element.iterchildren("{*}title")]) or None
+            xml = etree.tostring(element, encoding="unicode", with_tail=False)
+            return Caption(text, title, xml, inherited, element.get(XML_LANG) or around.language)
+    return None
+
+
+def caption_text(caption: Element) -> str:
+    """Title and paragraphs of a ``caption``, one line each, in document order.
+
+    Nothing is added; label, attribution, permissions and alternative text are left out even where they stand inside.
+    """
+    if (caption.text or "").strip() or any((child.tail or "").strip() for child in caption):
+        return text_of(caption)  # text outside paragraphs is not valid JATS, but it is the caption
+    return lines_of([child for child in caption if LOCAL_NAMES[child.tag] not in _NOT_CAPTION])
+
+
+def _full_size(renditions: Sequence[Element]) -> Element:
+    """The rendition to take: one with an href, no thumbnail, the first of those."""
+    named = [graphic for graphic in renditions if graphic.get(XLINK_HREF)] or renditions
+    return next((graphic for graphic in named if not _is_thumbnail(graphic)), named[0])
+
+
+def _is_thumbnail(graphic: Element) -> bool:
+    return "thumb" in f"{graphic.get('content-type')} {graphic.get('specific-use')}".casefold()
+
+
+def _graphic(element: Element, renditions: Sequence[Element]) -> Graphic | None:
+    """Record of a graphic; None if it names no file."""
+    href = element.get(XLINK_HREF)
+    if not href:
+        return None
+    kind, subtype = element.get("mimetype"), element.get("mime-subtype")
+    mime = "/".join(filter(None, (kind, subtype))) or None
+    hrefs = tuple(found for el in renditions if (found := el.get(XLINK_HREF)))
+    return Graphic(href, mime, element.get("content-type"), element.get("id"), hrefs)
+
+
+def _is_image(element: Element) -> bool:
+    href = element.get(XLINK_HREF)
+    if not href:
+        return False
+    kind = element.get("mimetype")
+    return kind.casefold().startswith("image") if kind else _IMAGE_NAME.search(href) is not None

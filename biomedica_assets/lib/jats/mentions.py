@@ -1,0 +1,274 @@
+"""Mentions: which blocks of text cite which figures, where in the text, and which figures a range implies.
+
+Belongs here: the rules on citations. The unit is (figure, block); the block's text is rendered once and all citations
+of a figure in it are spans. An ``xref`` counts whatever its ``ref-type``, as long as one of its rids is a figure's id,
+except inside that figure's own caption, and except empty ones that only mark where the figure is to be placed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+
+from biomedica_assets.lib.jats.context import Contexts
+from biomedica_assets.lib.jats.figures import Row
+from biomedica_assets.lib.jats.records import Mention
+from biomedica_assets.lib.jats.text import plain, text_of, text_with_spans
+from biomedica_assets.lib.jats.vocabulary import BLOCKS, LOCAL_NAMES, OTHER_BLOCKS, ROLE_OF, Element, Role, local_name
+
+# Dashes: hyphen-minus, hyphens, figure/en/em dash, bar, minus, tildes used as dashes in East Asian typesetting.
+_DASH = "\\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d~\u301c\uff5e"
+_FIGURE_WORD = (
+    r"(?:(?:suppl(?:ementa(?:ry|l))?|extended\s+data)\.?\s*)?(?:fig(?:ure|ura|uur)?s?|abb(?:ildung)?(?:en)?)\.?"
+)
+_JOINED = re.compile(rf"\s*(?:[{_DASH}]+|to|through)\s*(?:{_FIGURE_WORD}\s*)?", re.I)
+_ENDS_WITH_DASH = re.compile(rf"[{_DASH}]\s*$")
+_STARTS_WITH_DASH = re.compile(rf"\s*[{_DASH}]")
+_INNER_RANGE = re.compile(rf"\d[a-z]?\s*(?:[{_DASH}]|to|through)\s*(?:{_FIGURE_WORD}\s*)?s?\d", re.I)
+# What stands before an empty xref that is a citation whose text the publisher's software would supply.
+_CITING = re.compile(rf"(?:\b{_FIGURE_WORD}|\bsee|\bin|\()[\s(]*$", re.I)
+_CONNECTED = re.compile(rf"\s*(?:[{_DASH},;&/]|and|or|to|through|\(|\)|{_FIGURE_WORD}|\s)*\s*", re.I)
+_LABEL_NUMBER = re.compile(
+    rf"(?P<series>.*?)(?P<first>\d+)(?:\s*(?:[{_DASH},&]|and)\s*(?P<last>\d+))?\s*(?:\([^()]*\))?[^\w]*", re.DOTALL
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Number:
+    """Number of a figure: the series it counts in, and the first and last number its label covers."""
+
+    series: str
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Citation:
+    """An ``xref`` in the text of a block: what it cites and where it stands."""
+
+    rows: tuple[Row, ...]
+    start: int
+    end: int
+
+
+class Mentions:
+    """The mentions of one article."""
+
+    def __init__(self, rows: list[Row], contexts: Contexts) -> None:
+        """Args: rows: the ``fig`` rows of the article; contexts: of the article."""
+        self._contexts = contexts
+        self._rows = rows
+        self._by_id: dict[str, list[Row]] = {}
+        for row in rows:
+            if xml_id := row.element.get("id"):
+                self._by_id.setdefault(xml_id, []).append(row)
+        self._blocks: dict[Element, dict[Element, tuple[Row, ...]]] = {}
+        self._numbers: dict[str, Number | None] = {}
+
+    def add_xref(self, xref: Element) -> None:
+        """Note an ``xref`` if it cites a figure."""
+        rids = xref.get("rid")
+        if not rids:
+            return
+        if rids in self._by_id:
+            names = [rids]
+        else:
+            names = [rid for rid in rids.split() if rid in self._by_id] if " " in rids.strip() else [rids.strip()]
+        rows = tuple(dict.fromkeys(row for rid in names if (row := self._target(rid, xref)) is not None))
+        if rows:
+            self._blocks.setdefault(_block_of(xref), {})[xref] = rows
+
+    def finish(self) -> tuple[Mention, ...]:
+        """The mentions, block by block in document order; each figure's row learns how many it has."""
+        found: list[Mention] = []
+        for ordinal, (block, xrefs) in enumerate(self._blocks.items()):
+            found += self._of_block(ordinal, block, xrefs)
+        return tuple(found)
+
+    def _target(self, rid: str, xref: Element) -> Row | None:
+        """Figure of an id; of several with the same id, the one in the same sub-article."""
+        candidates = self._by_id.get(rid)
+        if not candidates:
+            return None
+        if len(candidates) > 1:
+            scope = self._contexts.around(xref).scope
+            return next((row for row in candidates if self._scope(row) is scope), candidates[0])
+        return candidates[0]
+
+    def _scope(self, row: Row) -> Element | None:
+        return self._contexts.around(row.element).scope
+
+    def _of_block(self, ordinal: int, block: Element, xrefs: dict[Element, tuple[Row, ...]]) -> list[Mention]:
+        text, spans = text_with_spans(block, xrefs)
+        located = {xref for xref, _, _ in spans}
+        citations = [_Citation(xrefs[xref], start, end) for xref, start, end in spans]
+        # An xref below a float that belongs to no block of its own has no place in the text; it cites all the same.
+        citations += [
+            _Citation(rows, 0, 0) for xref, rows in xrefs.items() if xref not in located and plain(xref).strip()
+        ]
+        citations = _without_placing(text, citations, _anchors(xrefs, spans))
+        within = self._contexts.within(block)
+        explicit: dict[int, list[tuple[int, int]]] = {}
+        inferred: dict[int, list[tuple[int, int]]] = {}
+        for citation in citations:
+            for row in citation.rows:
+                if row.element not in within.captioned:
+                    explicit.setdefault(row.ordinal, []).append((citation.start, citation.end))
+        for span, row in self._ranges(text, citations):
+            if row.ordinal not in explicit and row.element not in within.captioned:
+                inferred.setdefault(row.ordinal, []).append(span)
+        by_ordinal = {row.ordinal: row for row in self._rows}
+        found: list[Mention] = []
+        for implied, places in ((False, explicit), (True, inferred)):
+            for row_ordinal, row_spans in places.items():
+                row = by_ordinal[row_ordinal]
+                row.n_mentions += 1
+                found.append(
+                    Mention(
+                        figure_id=row.figure_id,
+                        ordinal=ordinal,
+                        text=text,
+                        spans=tuple(dict.fromkeys(row_spans)),
+                        block=local_name(block),
+                        place=within.place,
+                        section=within.section,
+                        inferred=implied,
+                    )
+                )
+        return found
+
+    def _ranges(self, text: str, citations: list[_Citation]) -> list[tuple[tuple[int, int], Row]]:
+        """Figures that lie between two citations joined as a range, each with the span of the whole range."""
+        found: list[tuple[tuple[int, int], Row]] = []
+        written = [citation for citation in citations if citation.end > citation.start]
+        for left, right in itertools.pairwise(written):
+            if _is_range(text, left, right):
+                found += [((left.start, right.end), row) for row in self._between(left.rows[-1], right.rows[0])]
+        for citation in written:
+            if len(citation.rows) == 2 and _INNER_RANGE.search(text[citation.start : citation.end]):
+                span = (citation.start, citation.end)
+                found += [(span, row) for row in self._between(*citation.rows)]
+        return found
+
+    def _between(self, left: Row, right: Row) -> list[Row]:
+        """Figures whose label numbers lie between those of two others, in their series and sub-article."""
+        first, last = self._number(left), self._number(right)
+        if first is None or last is None or first.series != last.series or first.last + 1 >= last.first:
+            return []
+        scope = self._scope(left)
+        return [
+            row
+            for row in self._rows
+            if (number := self._number(row)) is not None
+            and number.series == first.series
+            and first.last < number.first
+            and number.last < last.first
+            and self._scope(row) is scope
+        ]
+
+    def _number(self, row: Row) -> Number | None:
+        if row.figure_id not in self._numbers:
+            label = next(row.element.iterchildren("{*}label"), None)
+            self._numbers[row.figure_id] = None if label is None else number_of(text_of(label))
+        return self._numbers[row.figure_id]
+
+
+def number_of(label: str) -> Number | None:
+    """Number that a label gives: ``Figure S3.`` is 3 of the series ``figs``, ``Figs 4-6`` covers 4 to 6.
+
+    ``Figure 1-figure supplement 2`` is 2 of ``fig1figsupplement``. A label that ends in a letter (``Fig. 3A``) names a
+    panel and has no number, nor has one without digits.
+    """
+    match = _LABEL_NUMBER.fullmatch(label.strip())
+    if not match:
+        # The last number counts when a word stands between two.
+        head, _, tail = _split_at_last_number(label)
+        match = _LABEL_NUMBER.fullmatch(tail) if tail else None
+        if not match:
+            return None
+        series = _series(head)
+    else:
+        series = _series(match["series"])
+    first = int(match["first"])
+    last = int(match["last"] or first)
+    return Number(series, first, last) if last >= first else None
+
+
+def _split_at_last_number(label: str) -> tuple[str, str, str]:
+    match = re.search(r"^(.*\D)(\d+\W*)$", label.strip(), re.DOTALL)
+    return (match[1], "", match[2]) if match else (label, "", "")
+
+
+def _series(prefix: str) -> str:
+    """What a label counts in, spellings evened out: ``Figure``, ``Figs.`` and ``FIG`` are one series."""
+    return re.sub(r"fig(?:ure|ura|uras)?s?(?![a-rt-z])", "fig", re.sub(r"[\W_]+", " ", prefix.casefold())).replace(
+        " ", ""
+    )
+
+
+def _block_of(xref: Element) -> Element:
+    """Block of an xref: the nearest of ``BLOCKS``; without one, or if a float is nearer, what holds its line."""
+    other: Element | None = None
+    last = xref
+    for ancestor in xref.iterancestors():
+        name = LOCAL_NAMES[ancestor.tag]
+        if name in BLOCKS:
+            return ancestor
+        if ROLE_OF[ancestor.tag] is Role.FLOAT or name in {"sec", "body", "back", "article-meta", "abstract"}:
+            break
+        if other is None and name in OTHER_BLOCKS:
+            other = ancestor
+        last = ancestor
+    return last if other is None else other
+
+
+def _anchors(xrefs: dict[Element, tuple[Row, ...]], spans: list[tuple[Element, int, int]]) -> frozenset[int]:
+    """Indices of citations whose ref-type says that they only place the figure."""
+    return frozenset(
+        i for i, (xref, _, _) in enumerate(spans) if xref.get("ref-type") == "fig-anchor" and xref in xrefs
+    )
+
+
+def _without_placing(text: str, citations: list[_Citation], anchors: frozenset[int]) -> list[_Citation]:
+    """Leave out the empty xrefs that only place a figure.
+
+    An empty xref is a citation if it is the middle of a range that others write out ("1-[ ]3", "1[ ][ ]-4"), or if the
+    words around it call for a figure's name ("see Fig. [ ]", "([ ])", "Figs [ ] and [ ]").
+    """
+    kept: list[_Citation] = []
+    for i, citation in enumerate(citations):
+        empty = citation.start == citation.end
+        if not empty or (i not in anchors and _cites(text, citations, i, kept)):
+            kept.append(citation)
+    return kept
+
+
+def _cites(text: str, citations: list[_Citation], i: int, kept: list[_Citation]) -> bool:
+    at = citations[i].start
+    if _in_range(text, citations, i):
+        return True
+    before = kept[-1].end if kept else 0
+    if _CITING.search(text[before:at]):
+        return True
+    gap = text[before:at]
+    after_empty = bool(kept) and kept[-1].start == kept[-1].end
+    return after_empty and bool(gap.strip()) and _CONNECTED.fullmatch(gap) is not None
+
+
+def _in_range(text: str, citations: list[_Citation], i: int) -> bool:
+    """Whether an empty xref stands between two written ones with nothing but a range sign between those."""
+    written = [citation for citation in citations if citation.end > citation.start]
+    left = [citation for citation in written if citation.end <= citations[i].start]
+    right = [citation for citation in written if citation.start >= citations[i].start]
+    return bool(left) and bool(right) and _is_range(text, left[-1], right[0])
+
+
+def _is_range(text: str, left: _Citation, right: _Citation) -> bool:
+    """Whether two citations are joined by a dash, "to" or "through", with nothing else between them."""
+    between = text[left.end : right.start]
+    if between.strip():
+        return _JOINED.fullmatch(between) is not None
+    return bool(
+        _ENDS_WITH_DASH.search(text[left.start : left.end]) or _STARTS_WITH_DASH.match(text[right.start : right.end])
+    )

@@ -1,0 +1,302 @@
+"""Front matter: ids, title, journal, dates, authors, keywords, abstract, licence, references, related articles.
+
+Belongs here: where each column of the ``articles`` table stands in JATS. Paths are explicit and start at the article's
+own ``front`` (or ``front-stub``), so that nothing is taken from a sub-article, a reference or a related article.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable
+
+from biomedica_assets.lib.jats import permissions
+from biomedica_assets.lib.jats.reading import pmcid_of
+from biomedica_assets.lib.jats.records import AbstractSection, Article, KeywordGroup, Related
+from biomedica_assets.lib.jats.text import text_of
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XLINK_HREF, XML_LANG, Element, local_name, words
+
+# Dates that are not the publication of this article.
+_NOT_PUBLICATION = re.compile(
+    r"release|submitted|preprint|original|received|accepted|revised|rev-|retract|correct|withdrawn|update|archiv|creat"
+)
+# Which of several dates tells the year: the first electronic one, then print, then the volume it was collected in.
+_DATE_ORDER = ("epub", "epub-ppub", "pub", "publication", "ppub", "pub-print", "collection")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NOT_MAIN_ABSTRACT = words(
+    "graphical teaser toc summary executive-summary key-points highlights editor-summary web-summary author-summary "
+    "synopsis plain-language-summary short precis video digest author-highlights"
+)
+_KEPT_XREFS = frozenset({"bibr", "fig", "table", "sec", "disp-formula", "scheme", "chem"})
+
+
+def read_metadata(article: Element, article_id: str | None, default_id: str, n_further_articles: int = 0) -> Article:
+    """Front matter of an article.
+
+    Args:
+        article: the ``article`` element.
+        article_id: id to give it; None takes ``PMC123`` from the file.
+        default_id: id if none is given and the file states no PMCID.
+        n_further_articles: other articles in the same file.
+    """
+    front = _child(article, "front")
+    journal = _child(front, "journal-meta")
+    meta = _child(front, "article-meta")
+    if meta is None:
+        meta = _child(article, "front-stub")
+    ids = _ids(meta)
+    pmcid, version = _pmcid(meta)
+    if article_id is None:
+        article_id = default_id if pmcid is None else f"PMC{pmcid}" + (f".{version}" if version else "")
+    else:
+        match = re.fullmatch(r"PMC\d+\.(\d+)", article_id)
+        version = int(match[1]) if match else version
+    title_group = _child(meta, "title-group")
+    date, precision, source = _publication_date(meta)
+    abstract = _main_abstract(meta)
+    sections = _abstract_sections(abstract) if abstract is not None else ()
+    rights = permissions.read_permissions(meta) if meta is not None else permissions.NONE
+    titles = journal.iter("{*}journal-title") if journal is not None else ()
+    return Article(
+        article_id=article_id,
+        pmcid=pmcid,
+        version=version,
+        pmid=_number(ids.get("pmid")),
+        doi=_doi(ids.get("doi")),
+        title=_title(_child(title_group, "article-title")) or _title(_child(meta, "article-title")),
+        subtitle=_title(_child(title_group, "subtitle")),
+        article_type=article.get("article-type"),
+        language=article.get(XML_LANG),
+        journal=next((text for element in titles if (text := _line(element))), None),
+        journal_id=_journal_id(journal),
+        issn=tuple(dict.fromkeys(text for el in _children(journal, "issn") if (text := _line(el)))),
+        publisher=_line(_child(_child(journal, "publisher"), "publisher-name")),
+        date=date,
+        date_precision=precision,
+        date_source=source,
+        year=int(date[:4]) if date else None,
+        volume=_line(_child(meta, "volume")),
+        issue=_line(_child(meta, "issue")),
+        pages=_pages(meta),
+        authors=_authors(meta),
+        keywords=_keywords(meta),
+        subjects=_subjects(meta),
+        abstract="\n".join(filter(None, (f"{s.title}\n{s.text}" if s.title else s.text for s in sections))) or None,
+        abstract_sections=sections,
+        license_url=rights.license_url,
+        license_code=rights.license_code,
+        license_version=rights.license_version,
+        license_text=rights.license_text,
+        copyright=rights.copyright,
+        n_references=_n_references(article),
+        related=_related(meta),
+        n_further_articles=n_further_articles,
+    )
+
+
+def _child(element: Element | None, name: str) -> Element | None:
+    return None if element is None else next(element.iterchildren("{*}" + name), None)
+
+
+def _children(element: Element | None, *names: str) -> Iterable[Element]:
+    return () if element is None else element.iterchildren(*("{*}" + name for name in names))
+
+
+def _line(element: Element | None) -> str | None:
+    """Text as one line; None for no element and for an empty one."""
+    return None if element is None else text_of(element).replace("\n", " ") or None
+
+
+def _ids(meta: Element | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for element in _children(meta, "article-id"):
+        if text := _line(element):
+            found.setdefault((element.get("pub-id-type") or "").casefold(), text)
+    return found
+
+
+def _pmcid(meta: Element | None) -> tuple[int | None, int | None]:
+    """PMCID and, where ``pmcid-ver`` states it, the version."""
+    number = version = None
+    for element in _children(meta, "article-id"):
+        if number is None:
+            number = pmcid_of(element)
+        if element.get("pub-id-type") == "pmcid-ver" and (match := re.search(r"\.(\d+)\s*$", element.text or "")):
+            version = int(match[1])
+    return number, version
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"\d{1,18}", text) else None
+
+
+def _doi(text: str | None) -> str | None:
+    return re.sub(r"^(?:https?://(?:dx\.)?doi\.org/|doi:)\s*", "", text, flags=re.I) if text else None
+
+
+def _title(element: Element | None) -> str | None:
+    """Title in document order, without footnote marks (``fn``, and ``xref`` to notes)."""
+    if element is None:
+        return None
+    marks = [
+        mark
+        for mark in element.iterdescendants("{*}xref", "{*}fn")
+        if local_name(mark) == "fn" or mark.get("ref-type") not in _KEPT_XREFS
+    ]
+    if not marks:
+        return _line(element)
+    bare = copy.deepcopy(element)
+    bare.tail = None
+    for mark in [*bare.iterdescendants("{*}xref", "{*}fn")]:
+        if local_name(mark) == "fn" or mark.get("ref-type") not in _KEPT_XREFS:
+            parent, before = mark.getparent(), mark.getprevious()
+            if before is not None:
+                before.tail = (before.tail or "") + (mark.tail or "")
+            elif parent is not None:
+                parent.text = (parent.text or "") + (mark.tail or "")
+            if parent is not None:
+                mark.tail = None
+                parent.remove(mark)
+    return _line(bare)
+
+
+def _journal_id(journal: Element | None) -> str | None:
+    found = {el.get("journal-id-type"): text for el in _children(journal, "journal-id") if (text := _line(el))}
+    return next((found[kind] for kind in ("nlm-ta", "iso-abbrev", *found) if kind in found), None)
+
+
+def _publication_date(meta: Element | None) -> tuple[str | None, str | None, str | None]:
+    """ISO date of the publication, its precision (Y, YM, YMD) and the type of the pub-date it was taken from."""
+    best: tuple[int, str, str, str | None] | None = None
+    for element in _children(meta, "pub-date"):
+        kind = element.get("pub-type") or element.get("date-type")
+        if kind and _NOT_PUBLICATION.search(kind.casefold()):
+            continue
+        date = _iso_date(element)
+        if date is None:
+            continue
+        if (kind or "pub") in _DATE_ORDER:
+            rank = _DATE_ORDER.index(kind or "pub")
+            if kind == "pub" and element.get("publication-format") == "print":
+                rank = _DATE_ORDER.index("ppub")
+        else:
+            rank = len(_DATE_ORDER)
+        if best is None or rank < best[0]:
+            best = (rank, *date, kind)
+    return (best[1], best[2], best[3]) if best else (None, None, None)
+
+
+def _iso_date(element: Element) -> tuple[str, str] | None:
+    parts = {local_name(child): _line(child) or "" for child in element}
+    stated = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", element.get("iso-8601-date") or "")
+    year = re.search(r"(?<!\d)[12]\d{3}(?!\d)", parts.get("year", "")) or (stated and re.match(r"[12]\d{3}", stated[0]))
+    if not year:
+        return None
+    month = _month(parts.get("month", "")) or (int(stated[2]) if stated and stated[2] else None)
+    if month is None or not 1 <= month <= 12:
+        return year[0], "Y"
+    day_text = re.search(r"\d{1,2}", parts.get("day", "")) or (re.match(r"\d\d", stated[3] or "") if stated else None)
+    day = int(day_text[0]) if day_text else None
+    if day is None or not 1 <= day <= _days(int(year[0]), month):
+        return f"{year[0]}-{month:02d}", "YM"
+    return f"{year[0]}-{month:02d}-{day:02d}", "YMD"
+
+
+def _month(text: str) -> int | None:
+    text = text.strip().casefold()
+    if text.isascii() and text.isdigit():
+        return int(text)
+    return _MONTHS.index(text[:3]) + 1 if text[:3] in _MONTHS else None
+
+
+def _days(year: int, month: int) -> int:
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
+    return 30 if month in {4, 6, 9, 11} else 31
+
+
+def _pages(meta: Element | None) -> str | None:
+    first, last = _line(_child(meta, "fpage")), _line(_child(meta, "lpage"))
+    if first:
+        return f"{first}-{last}" if last and last != first else first
+    return _line(_child(meta, "elocation-id")) or _line(_child(meta, "page-range"))
+
+
+def _authors(meta: Element | None) -> tuple[str, ...]:
+    contribs = (el for group in _children(meta, "contrib-group") for el in group.iterchildren("{*}contrib"))
+    authors = (el for el in contribs if el.get("contrib-type") in {None, "author", "collab", "group"})
+    return tuple(name for author in authors if (name := _name(author)))
+
+
+def _name(contrib: Element) -> str | None:
+    holder = _child(contrib, "name-alternatives")
+    holder = contrib if holder is None else holder
+    for element in holder.iterchildren("{*}name", "{*}string-name", "{*}collab", "{*}collab-name"):
+        surname, given = _line(_child(element, "surname")), _line(_child(element, "given-names"))
+        if surname or given:
+            return ", ".join(filter(None, (surname, given)))
+        # A collaboration may list its members below its name; the name is the text before them.
+        text = (
+            " ".join((element.text or "").split()) if _child(element, "contrib-group") is not None else _line(element)
+        )
+        if text:
+            return text
+    return None
+
+
+def _keywords(meta: Element | None) -> tuple[KeywordGroup, ...]:
+    groups: list[KeywordGroup] = []
+    for group in _children(meta, "kwd-group"):
+        words = [text for kwd in group.iter("{*}kwd", "{*}compound-kwd") if (text := _line(kwd))]
+        if words:
+            groups.append(KeywordGroup(group.get("kwd-group-type") or "", group.get(XML_LANG), tuple(words)))
+    return tuple(groups)
+
+
+def _subjects(meta: Element | None) -> tuple[str, ...]:
+    categories = _child(meta, "article-categories")
+    if categories is None:
+        return ()
+    return tuple(dict.fromkeys(text for el in categories.iter("{*}subject") if (text := _line(el))))
+
+
+def _main_abstract(meta: Element | None) -> Element | None:
+    abstracts = [*_children(meta, "abstract")]
+    main = [el for el in abstracts if (el.get("abstract-type") or "").casefold() not in _NOT_MAIN_ABSTRACT]
+    return (main or [None])[0]
+
+
+def _abstract_sections(abstract: Element) -> tuple[AbstractSection, ...]:
+    """Sections of an abstract: text before the first ``sec`` has no title."""
+    found: list[AbstractSection] = []
+    loose: list[str] = []
+    for child in abstract:
+        name = LOCAL_NAMES[child.tag]
+        if name == "sec":
+            title = _line(_child(child, "title"))
+            body = "\n".join(
+                filter(None, (text_of(el) for el in child if local_name(el) not in {"", "title", "label"}))
+            )
+            if title or body:
+                found.append(AbstractSection(title, body))
+        elif name not in {"", "title", "label"} and (text := text_of(child)):
+            loose.append(text)
+    if loose:
+        found.insert(0, AbstractSection(None, "\n".join(loose)))
+    return tuple(found)
+
+
+def _n_references(article: Element) -> int:
+    back = _child(article, "back")
+    return 0 if back is None else sum(1 for _ in back.iter("{*}ref"))
+
+
+def _related(meta: Element | None) -> tuple[Related, ...]:
+    return tuple(
+        Related(
+            element.get("related-article-type") or element.get("related-object-type"),
+            element.get("ext-link-type") or element.get("source-type") or element.get("object-id-type"),
+            element.get(XLINK_HREF) or element.get("object-id") or _line(element),
+        )
+        for element in _children(meta, "related-article", "related-object")
+    )

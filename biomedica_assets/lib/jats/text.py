@@ -1,0 +1,214 @@
+"""Text of JATS elements as a reader sees it.
+
+The form, which captions, mentions, abstracts and titles share:
+
+* Paragraph-like elements stand on lines of their own, separated by one line feed; empty ones leave no line.
+* Inside a line, runs of XML white space (blank, tab, CR, LF) are one blank, and its ends have none. No-break and
+  typographic spaces are characters like any other.
+* Sub- and superscripts, links and all other inline markup give their plain text.
+* A formula has one form: MathML as its text (annotations left out), else TeX without the LaTeX preamble around it.
+* Floats (figures, tables, boxes, supplementary material, media), alternative texts, permissions, index terms, comments
+  and processing instructions give nothing. ``break``, cells, labels and displayed formulae are set off by a blank.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Sequence
+
+from lxml import etree
+
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, ROLE_OF, ROLES, Element, Role
+
+# A line break that is not white space of the source; U+001E cannot occur in XML 1.0.
+_LINE = "\x1e"
+_WHITE = " \t\r\n\x1e"
+_RUN = re.compile(r"[ \t\r\n\x1e]+")
+_TEX_BODY = re.compile(r"\\begin\s*\{document\}(.*?)\\end\s*\{document\}", re.DOTALL)
+
+# Whatever needs more than its own characters; without one of these inside, libxml2 renders the text at C speed.
+_SPECIAL = tuple("{*}" + name for name, role in ROLES.items() if name and role is not Role.XREF)
+
+
+def text_of(element: Element) -> str:
+    """Text of an element in the form that this module describes; ``""`` if it has none."""
+    if next(element.iterdescendants(*_SPECIAL), None) is None:
+        return plain(element)
+    return _Walk(element, ()).rendered()[0]
+
+
+def plain(element: Element) -> str:
+    """Text of an element that holds inline markup only, white space collapsed."""
+    # bytes.split splits at ASCII white space only, which in XML 1.0 is exactly XML's.
+    raw: bytes = etree.tostring(element, method="text", encoding="utf-8", with_tail=False)
+    return b" ".join(raw.split()).decode()
+
+
+def lines_of(elements: Sequence[Element]) -> str:
+    """Texts of several elements, one after the other, empty ones left out."""
+    return "\n".join(filter(None, map(text_of, elements)))
+
+
+def text_with_spans(element: Element, cited: Container[Element]) -> tuple[str, list[tuple[Element, int, int]]]:
+    """Text of a block and where its citations stand.
+
+    Args:
+        element: the block.
+        cited: the ``xref`` elements to locate.
+
+    Returns:
+        The text, and (xref, start, end) in document order; an empty xref has start = end.
+    """
+    return _Walk(element, cited).rendered()
+
+
+class _Walk:
+    """One walk through a block, collecting pieces of text and where citations begin and end among them."""
+
+    __slots__ = ("_cited", "_marks", "_pieces")
+
+    def __init__(self, element: Element, cited: Container[Element]) -> None:
+        self._pieces: list[str] = []
+        self._cited = cited
+        self._marks: list[tuple[Element, int, int]] = []
+        role = ROLE_OF[element.tag]
+        if role in _FORMULAE:
+            self._formula(element, role)
+        else:
+            self._inside(element, skip_tex=False)
+
+    def _inside(self, element: Element, skip_tex: bool) -> None:
+        pieces = self._pieces
+        if text := element.text:
+            pieces.append(text)
+        for child in element:
+            role = ROLE_OF[child.tag]
+            if role is Role.INLINE:
+                self._inside(child, skip_tex)
+            elif role is Role.XREF:
+                first = len(pieces)
+                self._inside(child, skip_tex)
+                if child in self._cited:
+                    self._marks.append((child, first, len(pieces)))
+            else:
+                self._other(child, role, skip_tex)
+            if tail := child.tail:
+                pieces.append(tail)
+
+    def _other(self, child: Element, role: Role, skip_tex: bool) -> None:
+        pieces = self._pieces
+        if role is Role.LINE:
+            pieces.append(_LINE)
+            self._inside(child, skip_tex)
+            pieces.append(_LINE)
+        elif role is Role.SPACED:
+            pieces.append(" ")
+            self._inside(child, skip_tex)
+            pieces.append(" ")
+        elif role is Role.FLOAT:
+            # An inline picture stands for a character; every other float is set off from the text around it.
+            if LOCAL_NAMES[child.tag] not in _INLINE_FLOATS:
+                pieces.append(" ")
+        elif role not in _SILENT and not (role is Role.TEX and skip_tex):
+            self._formula(child, role)
+
+    def _formula(self, element: Element, role: Role) -> None:
+        if role is Role.MATH:
+            self._math(element)
+        elif role is Role.TEX:
+            raw = "".join(_texts(element))
+            body = _TEX_BODY.search(raw)
+            self._pieces.append(body[1] if body else raw)
+        elif role is Role.ALTERNATIVES:
+            if (form := _one_form(element)) is not None:
+                self._other(form, ROLE_OF[form.tag], skip_tex=False)
+        else:
+            around = [" "] if role is Role.DISPLAY else []
+            self._pieces += around
+            self._inside(element, next(element.iterdescendants("{*}math"), None) is not None)
+            self._pieces += around
+
+    def _math(self, element: Element) -> None:
+        if text := element.text:
+            self._pieces.append(text)
+        for child in element:
+            if LOCAL_NAMES[child.tag] not in _NOT_MATH:
+                self._math(child)
+            if tail := child.tail:
+                self._pieces.append(tail)
+
+    def rendered(self) -> tuple[str, list[tuple[Element, int, int]]]:
+        """Text, and the citations with their spans in it."""
+        raw = "".join(self._pieces)
+        if not self._marks:
+            return _collapse(raw).strip(" \n"), []
+        offsets = [0]
+        for piece in self._pieces:
+            offsets.append(offsets[-1] + len(piece))
+        return _collapse_with_spans(raw, [(xref, offsets[a], offsets[b]) for xref, a, b in self._marks])
+
+
+_FORMULAE = frozenset({Role.FORMULA, Role.ALTERNATIVES, Role.DISPLAY, Role.MATH, Role.TEX})
+_FORM_ORDER = {"math": 0, "tex-math": 1, "textual-form": 2}
+_SILENT = frozenset({Role.HIDDEN, Role.NODE})
+_INLINE_FLOATS = frozenset({"inline-graphic", "inline-media"})
+_NOT_MATH = frozenset({"annotation", "annotation-xml", ""})
+
+
+def _one_form(alternatives: Element) -> Element | None:
+    """The child of ``alternatives`` that gives its text: MathML, else TeX, else text, else the first with any text."""
+    forms = [child for child in alternatives if ROLE_OF[child.tag] not in _SILENT]
+    forms = [form for form in forms if _FORM_ORDER.get(LOCAL_NAMES[form.tag]) == 0 or "".join(_texts(form)).strip()]
+    return min(forms, key=lambda form: _FORM_ORDER.get(LOCAL_NAMES[form.tag], 3), default=None)
+
+
+def _texts(element: Element) -> list[str]:
+    """All text below an element, comments and processing instructions left out."""
+    found = [element.text or ""]
+    for child in element:
+        if LOCAL_NAMES[child.tag]:
+            found += _texts(child)
+        found.append(child.tail or "")
+    return found
+
+
+def _collapse(raw: str) -> str:
+    """Runs of white space as one blank, or as one line feed where a line break is among them."""
+    if _LINE in raw:
+        return _RUN.sub(lambda run: "\n" if _LINE in run[0] else " ", raw)
+    return _RUN.sub(" ", raw)
+
+
+def _collapse_with_spans(raw: str, marks: list[tuple[Element, int, int]]) -> tuple[str, list[tuple[Element, int, int]]]:
+    """Collapse, and carry offsets along.
+
+    Every offset is first moved to where a character that is not white space begins or ends, so that the pieces between
+    offsets can be collapsed one by one (linear in the text, whatever the number of citations).
+    """
+    bounds: list[int] = []
+    for _, start, end in marks:
+        inner = raw[start:end]
+        first = start + len(inner) - len(inner.lstrip(_WHITE))
+        last = end - (len(inner) - len(inner.rstrip(_WHITE)))
+        if last <= first:
+            run = _RUN.match(raw, start)
+            first = last = run.end() if run else start
+        bounds += [first, last]
+    pieces: list[str] = []
+    length, at = 0, 0
+    places: list[int] = []
+    for bound in bounds:
+        piece = _collapse(raw[at:bound])
+        if not length:
+            piece = piece.lstrip(" \n")
+        pieces.append(piece)
+        length += len(piece)
+        at = max(at, bound)
+        places.append(length)
+    rest = _collapse(raw[at:])
+    pieces.append(rest if length else rest.lstrip(" \n"))
+    text = "".join(pieces).rstrip(" \n")
+    found = [
+        (xref, min(places[2 * i], len(text)), min(places[2 * i + 1], len(text))) for i, (xref, _, _) in enumerate(marks)
+    ]
+    return text, found
