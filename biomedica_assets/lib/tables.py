@@ -818,7 +818,7 @@ RECIPE = Table(
         _c("start", I64, "first byte of the sample", src="shards.start"),
         _c("end", I64, "one past its last byte", src="shards.end"),
         _c("repeat", I32, "how often the sample comes in an epoch", src="figure_labels.global figure_labels.local"),
-        _c("concept", S, "top concept the sample counts for in caps and weights", null=True, src="figure_labels.global"),
+        _c("concept", S, "top concept it counts for in caps and weights", null=True, src="figure_labels.global"),
         _c("license_group", S, "commercial, noncommercial or other", src="shards.license_group"),
     ),
 )
