@@ -94,7 +94,11 @@ def _all_tops(taxonomy: Taxonomy, axis: str) -> list[str]:
 
 
 def _facts(concept: Concept, hidden: dict[str, list[str]]) -> list[str]:
-    facts = [f"skos:prefLabel {_text(concept.label)}", f'skos:notation "{concept.id}"', f"skos:inScheme :{concept.axis}"]
+    facts = [
+        f"skos:prefLabel {_text(concept.label)}",
+        f'skos:notation "{concept.id}"',
+        f"skos:inScheme :{concept.axis}",
+    ]
     facts += [f"skos:altLabel {_text(name)}" for name in concept.alt]
     facts += [f"skos:hiddenLabel {_text(name)}" for name in hidden[concept.id]]
     facts += [f"skos:broader :{concept.broader}" if concept.broader else f"skos:topConceptOf :{concept.axis}"]

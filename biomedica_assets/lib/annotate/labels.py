@@ -1,0 +1,259 @@
+"""Every image gets labels: those of its cluster, corrected by the panel detector and overruled by people.
+
+Raw confidence of a propagated label = agreement x purity x margin. Agreement is the share of votes behind the answer,
+purity the share of votes that did not call the cluster mixed, margin = 1 - distance / distance to the runner-up: 0 half
+way between two clusters, 1 on the centroid. On an audit sample it is calibrated to the share of such labels that people
+found correct (``audit``). BIOMEDICA copied the cluster's label to every member and kept neither distance nor doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from biomedica_assets.lib.annotate.consensus import ACCEPTED, Rules, settle
+from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE_CHOICE
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import (
+    ANNOTATIONS,
+    CLUSTERS,
+    EXPERT_VOTES,
+    FIGURE_LABELS,
+    LABEL_CALIBRATION,
+    PANELS,
+)
+
+VERSION = "1"
+Calibration = Mapping[str, tuple[list[float], list[float]]]
+HUMAN, PROPAGATED, MODEL = "human", "propagated", "model"
+
+
+def margin() -> pl.Expr:
+    """How clearly an image belongs to its cluster, 0..1; 1 if there is no other cluster."""
+    ratio = pl.col("distance") / pl.col("runner_up_distance")
+    return (
+        pl.when(pl.col("runner_up_distance").is_null())
+        .then(1.0)
+        .when(pl.col("runner_up_distance") == 0)  # two centroids in one place: nothing tells the clusters apart
+        .then(0.0)
+        .otherwise((1.0 - ratio).clip(0.0, 1.0))
+        .cast(pl.Float32)
+    )
+
+
+def propagate(assignments: pl.DataFrame, annotations: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
+    """Label every image with the consensus of its cluster.
+
+    Args:
+        assignments: ``clusters``: media_id, cluster, distance and runner_up_distance (f32, Euclidean in PCA space).
+        annotations: ``annotations`` of the same cluster model.
+        calibration: question -> (raw confidences, calibrated ones), both rising; a question that is absent keeps raw.
+
+    Returns:
+        media_id, cluster, and per question the answer, ``_provenance``, ``_raw`` and ``_confidence``; nulls where the
+        cluster has no accepted answer.
+    """
+    mixed = annotations.filter(pl.col("question") == "mixed").select(
+        "cluster",
+        purity=pl.when(pl.col("agreement").is_null())
+        .then(1.0)
+        .when(pl.col("answer").list.contains("yes"))
+        .then(1.0 - pl.col("agreement"))
+        .when(pl.col("answer").list.contains("no"))
+        .then(pl.col("agreement"))
+        .otherwise(0.5)
+        .cast(pl.Float32),
+    )
+    frame = assignments.select("media_id", "cluster", margin=margin()).join(mixed, on="cluster", how="left")
+    frame = frame.with_columns(pl.col("purity").fill_null(1.0))
+    for question in QUESTIONS:
+        settled = annotations.filter(pl.col("question") == question, pl.col("status").is_in(ACCEPTED))
+        if question in SINGLE_CHOICE:
+            settled = settled.filter(pl.col("answer").list.len() > 0)
+        answer = pl.col("answer").list.first() if question in SINGLE_CHOICE else pl.col("answer")
+        frame = frame.join(
+            settled.select("cluster", answer.alias(question), pl.col("agreement").alias("_agreement")),
+            on="cluster",
+            how="left",
+        )
+        raw = (pl.col("_agreement") * pl.col("purity") * pl.col("margin")).cast(pl.Float32)
+        frame = frame.with_columns(
+            pl.when(pl.col(question).is_not_null()).then(pl.lit(PROPAGATED)).alias(f"{question}_provenance"),
+            raw.alias(f"{question}_raw"),
+        ).drop("_agreement")
+        frame = frame.with_columns(
+            _calibrated(frame[f"{question}_raw"], calibration.get(question)).alias(f"{question}_confidence")
+        )
+    return frame.drop("margin", "purity")
+
+
+def _calibrated(raw: pl.Series, knots: tuple[list[float], list[float]] | None) -> pl.Series:
+    if knots is None:
+        return raw
+    values = raw.fill_null(0.0).to_numpy()
+    mapped = pl.Series(np.interp(values, knots[0], knots[1]).astype(np.float32))
+    return pl.select(pl.when(raw.is_not_null()).then(mapped)).to_series()
+
+
+def correct_panels(labels: pl.DataFrame, panels: pl.DataFrame) -> pl.DataFrame:
+    """Let the image-level detector overrule the cluster's panel type where it is the surer of the two.
+
+    Args:
+        labels: from ``propagate``.
+        panels: ``panels`` of the same images; images without a row keep their cluster's type.
+
+    Returns:
+        The labels; where the detector disagrees, or the cluster has no type, the type is the detector's with provenance
+        ``model``, its probability as confidence and no sub-type.
+    """
+    sure = pl.max_horizontal("p_multiple", 1.0 - pl.col("p_multiple")).cast(pl.Float32)
+    seen = panels.select("media_id", _detected="panel_type", _sure=sure)
+    joined = labels.join(seen, on="media_id", how="left")
+    overruled = pl.col("_detected").is_not_null() & (
+        pl.col("panel_type").is_null()
+        | ((pl.col("panel_type") != pl.col("_detected")) & (pl.col("_sure") > pl.col("panel_type_confidence")))
+    )
+    return joined.with_columns(
+        panel_type=pl.when(overruled).then("_detected").otherwise("panel_type"),
+        panel_type_provenance=pl.when(overruled).then(pl.lit(MODEL)).otherwise("panel_type_provenance"),
+        panel_type_confidence=pl.when(overruled).then("_sure").otherwise("panel_type_confidence"),
+        panel_type_raw=pl.when(overruled).then(None).otherwise("panel_type_raw"),
+    ).drop("_detected", "_sure")
+
+
+def overrule(labels: pl.DataFrame, votes: pl.DataFrame, rules: Rules, taxonomy: Taxonomy) -> pl.DataFrame:
+    """Let what people said of single images win over everything else.
+
+    Args:
+        labels: from ``correct_panels``.
+        votes: active audit and override rows of ``expert_votes``.
+        rules: thresholds; a single vote is enough here.
+        taxonomy: the vocabulary.
+
+    Returns:
+        The labels; answered questions of these images have provenance ``human`` and the agreement as confidence.
+    """
+    rows = {str(row["media_id"]): dict(row) for row in labels.iter_rows(named=True)}
+    mine = votes.filter(pl.col("media_id").is_in(list(rows))).sort("media_id", "vote_id")
+    if not mine.height:
+        return labels
+    for (media_id,), group in mine.group_by("media_id", maintain_order=True):
+        for question, outcome in settle(list(group.iter_rows(named=True)), rules, taxonomy).items():
+            if outcome.status == "agreed" and question in QUESTIONS and (outcome.answer or question in SETS):
+                answer = outcome.answer[0] if question in SINGLE_CHOICE else list(outcome.answer)
+                rows[str(media_id)] |= {
+                    question: answer,
+                    f"{question}_provenance": HUMAN,
+                    f"{question}_raw": None,
+                    f"{question}_confidence": outcome.agreement,
+                }
+    return pl.DataFrame(list(rows.values()), schema=labels.schema, orient="row")
+
+
+def coherent(labels: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
+    """Drop what an overruled answer leaves hanging: a sub-type without its panel type, a local concept without its top."""
+    hanging = pl.col("panel_subtype").is_not_null() & (pl.col("panel_type") != MULTIPLE).fill_null(value=True)
+    labels = labels.with_columns(
+        pl.when(hanging).then(None).otherwise(pl.col(name)).alias(name)
+        for name in labels.columns
+        if name.startswith("panel_subtype")
+    )
+    tops = pl.DataFrame({"local": list(taxonomy.concepts), "_top": [taxonomy.top(i) for i in taxonomy.concepts]})
+    kept = (
+        labels.select("media_id", "global", "local")
+        .drop_nulls(["global", "local"])
+        .explode("local", empty_as_null=False, keep_nulls=False)
+        .join(tops, on="local")
+        .filter(pl.col("global").list.contains(pl.col("_top")))
+        .group_by("media_id")
+        .agg(_kept=pl.col("local").sort())
+    )
+    labels = labels.join(kept, on="media_id", how="left")
+    checkable = pl.col("global").is_not_null() & pl.col("local").is_not_null()
+    pruned = pl.when(checkable).then(pl.col("_kept").fill_null([])).otherwise("local")
+    return labels.with_columns(local=pruned).drop("_kept")
+
+
+def read_calibration(lake: Lake) -> Calibration:
+    """The calibration that the audit left behind; empty if there was none."""
+    if lake.manifest(LABEL_CALIBRATION, None) is None:
+        return {}
+    frame = lake.read(LABEL_CALIBRATION, None).sort("question", "knot")
+    return {
+        str(question): (group["raw"].to_list(), group["confidence"].to_list())
+        for (question,), group in frame.group_by("question", maintain_order=True)
+    }
+
+
+def label_images(
+    assignments: pl.DataFrame,
+    annotations: pl.DataFrame,
+    panels: pl.DataFrame,
+    votes: pl.DataFrame,
+    calibration: Calibration,
+    taxonomy: Taxonomy,
+) -> pl.DataFrame:
+    """All steps in order: propagate, correct, overrule, prune; one row per assignment, sorted by media_id."""
+    people = votes.filter(pl.col("status") == "active", pl.col("task").is_in(["audit", "override"]))
+    labels = correct_panels(propagate(assignments, annotations, calibration), panels)
+    labels = overrule(labels, people, Rules(min_votes=1), taxonomy)
+    labels = coherent(labels, taxonomy)
+    simulated_clusters = annotations.filter("simulated")["cluster"].unique()
+    simulated_images = people.filter(pl.col("source") == "simulated")["media_id"].unique()
+    labels = labels.with_columns(
+        calibrated=pl.lit(bool(calibration)),
+        simulated=pl.col("cluster").is_in(simulated_clusters.implode())
+        | pl.col("media_id").is_in(simulated_images.implode()),
+    )
+    return labels.select(FIGURE_LABELS.schema.names()).cast(dict(FIGURE_LABELS.schema)).sort("media_id")
+
+
+def stage_labels(lake: Lake, chunk: str) -> Report:
+    """Publish ``figure_labels`` of one chunk from ``clusters``, ``annotations``, ``expert_votes`` and ``panels``."""
+    taxonomy = load()
+    assignments = lake.read(CLUSTERS, chunk)
+    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (EXPERT_VOTES, None), (PANELS, chunk)]
+    calibration = read_calibration(lake)
+    wanted += [(LABEL_CALIBRATION, None)] if calibration else []
+    annotations = lake.read(ANNOTATIONS, None)
+    models = assignments["model"].unique().to_list()
+    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
+    frame = label_images(
+        assignments, annotations, lake.read(PANELS, chunk), lake.read(EXPERT_VOTES, None), calibration, taxonomy
+    )
+    manifest = lake.publish(
+        FIGURE_LABELS,
+        chunk,
+        frame,
+        code_version=VERSION,
+        inputs=lake.inputs(*wanted),
+        config={"taxonomy_version": taxonomy.version},
+        n_in=assignments.height,
+        n_out=frame.height,
+    )
+    shares = {f"labelled_{q}": int(frame[f"{q}_provenance"].is_not_null().sum()) for q in QUESTIONS}
+    by_provenance = dict(frame.group_by("panel_type_provenance").len().drop_nulls().iter_rows())
+    return Report(
+        asset=FIGURE_LABELS.name,
+        partition=chunk,
+        data_version=manifest.data_version,
+        rows=frame.height,
+        n_in=assignments.height,
+        n_out=frame.height,
+        bytes_written=manifest.bytes,
+        metrics={
+            **shares,
+            **{f"panel_type_{p}": by_provenance.get(p, 0) for p in (HUMAN, PROPAGATED, MODEL)},
+            "calibrated": bool(calibration),
+            "simulated": bool(frame["simulated"].any()),
+        },
+        preview=tuple(
+            frame.select("media_id", "panel_type", "panel_type_provenance", "panel_type_confidence")
+            .head(10)
+            .iter_rows(named=True)
+        ),
+    )

@@ -1,0 +1,241 @@
+"""The routes of the annotation page.
+
+Everything that decides lies in ``desk`` (what is shown, what becomes a vote) and ``guard`` (who may ask); this module turns
+requests into calls and errors into answers a person can act on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from biomedica_assets.lib.annotate.annotators import Annotator
+from biomedica_assets.lib.annotate.ballots import BallotBox, VoteConflict
+from biomedica_assets.lib.annotate.consensus import Rules
+from biomedica_assets.lib.annotate.form import guideline
+from biomedica_assets.lib.annotate.tasks import draw_audit, read_sheets
+from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.web import pictures
+from biomedica_assets.lib.annotate.web.desk import MODES, Desk, NotAllowed
+from biomedica_assets.lib.annotate.web.guard import COOKIE, LOOPBACK_HOSTS, SESSION_SECONDS, Guard, Session, Sessions
+from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, StoreError
+from biomedica_assets.lib.store.lake import Lake
+
+_HERE = Path(__file__).parent
+_PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True)
+
+
+def create_app(
+    lake: Lake,
+    *,
+    tokens: bool,
+    hosts: tuple[str, ...] = LOOPBACK_HOSTS,
+    secure: bool = False,
+    overlap: int = 3,
+    audit_per_label: int = 0,
+    seed: int = 0,
+    rules: Rules | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Starlette:
+    """The annotation page of one data directory.
+
+    Args:
+        lake: reads ``contact_sheets``, ``images``, ``captions``, ``figure_labels``; votes go below ``annotations/``.
+        tokens: ask for each annotator's token; without, a name is enough (only for loopback).
+        hosts: names under which the page may be asked for, ports aside.
+        secure: the page is served over TLS, so cookies may demand it.
+        overlap: people per cluster.
+        audit_per_label: images per label in the audit; 0 for none.
+        seed: of assignment, order of work and audit sample.
+        rules: when votes make a consensus (for the adjudication queue).
+        clock: seconds since 1970; goes into votes and sessions.
+
+    Raises:
+        StoreError: ``contact_sheets`` has not been materialised.
+    """
+    taxonomy = load()
+    box = BallotBox(lake.root, taxonomy)
+    sheets = read_sheets(lake, draw_audit(lake, audit_per_label, seed))
+    desk = Desk(box, sheets, taxonomy, overlap=overlap, seed=seed, rules=rules or Rules(min_votes=overlap), clock=clock)
+    page = _Page(lake, desk, Sessions(lake.root, clock), tokens=tokens, secure=secure)
+    routes = [
+        Route("/", page.label),
+        Route("/login", page.login_form, methods=["GET"]),
+        Route("/login", page.login, methods=["POST"]),
+        Route("/guideline", page.guideline),
+        Route("/api/vocabulary", page.vocabulary),
+        Route("/api/item", page.item),
+        Route("/api/vote", page.vote, methods=["POST"]),
+        Route("/api/undo", page.undo, methods=["POST"]),
+        Route("/api/logout", page.logout, methods=["POST"]),
+        Route("/image/{media_id}", page.image),
+        Mount("/static", StaticFiles(directory=_HERE / "static")),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)])
+
+
+class _Page:
+    """The endpoints, with what they share."""
+
+    def __init__(self, lake: Lake, desk: Desk, sessions: Sessions, *, tokens: bool, secure: bool) -> None:
+        self._root, self._desk, self._sessions = lake.root, desk, sessions
+        self._tokens, self._secure = tokens, secure
+
+    def label(self, request: Request) -> Response:
+        """The page itself; what it shows comes from ``/api/item``."""
+        session = self._sessions.of(request)
+        if session is None:
+            return RedirectResponse("/login", 303)
+        who = session.annotator
+        return _html("label.html", who=who, csrf=session.csrf, simulated=who.source != "human")
+
+    def login_form(self, request: Request) -> Response:
+        """Ask who it is."""
+        del request
+        return _html("login.html", tokens=self._tokens, problem=None)
+
+    async def login(self, request: Request) -> Response:
+        """Check name and token, then start a session."""
+        form = await request.form(max_files=0, max_fields=4)
+        name, token = str(form.get("name", "")).strip(), str(form.get("token", "")).strip()
+        try:
+            who = await run_in_threadpool(self._prove, name, token)
+        except PermanentFailure as error:
+            page = _html("login.html", tokens=self._tokens or bool(token), problem=str(error))
+            page.status_code = 403
+            return page
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE,
+            self._sessions.open(who),
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=self._secure,
+        )
+        return answer
+
+    def _prove(self, name: str, token: str) -> Annotator:
+        register = self._desk.box.register
+        known = register.all().get(name)
+        if self._tokens or (known and known.digest):
+            who = register.verify(name, token)
+            if who is None:
+                raise PermanentFailure("Name and token do not belong together. Ask the person who gave you the token.")
+            return who
+        return register.ensure(name, "human", adjudicator=True)
+
+    def guideline(self, request: Request) -> Response:
+        """The guideline in force."""
+        if self._sessions.of(request) is None:
+            return RedirectResponse("/login", 303)
+        return _html("guideline.html", guideline=guideline(), blocks=_blocks(guideline().text))
+
+    def vocabulary(self, request: Request) -> Response:
+        """What the form offers."""
+        self._who(request)
+        return JSONResponse(self._desk.vocabulary())
+
+    def item(self, request: Request) -> Response:
+        """The next item, or the one asked for."""
+        query = request.query_params
+        mode = query.get("mode", "label")
+        if mode not in MODES:
+            raise HTTPException(400, "There is no such mode.")
+        session = self._who(request)
+        return _answer(lambda: self._desk.item(session.annotator, mode, query.get("id"), skip=query.get("skip")))
+
+    async def vote(self, request: Request) -> Response:
+        """Save a vote."""
+        session, raw = await self._write(request)
+        return await run_in_threadpool(_answer, lambda: self._desk.vote(session.annotator, raw))
+
+    async def undo(self, request: Request) -> Response:
+        """Withdraw the last vote."""
+        session, raw = await self._write(request)
+        return await run_in_threadpool(_answer, lambda: self._desk.undo(session.annotator, raw))
+
+    async def logout(self, request: Request) -> Response:
+        """End the session in this browser."""
+        await self._write(request)
+        answer = JSONResponse({"ended": True})
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._secure)
+        return answer
+
+    def image(self, request: Request) -> Response:
+        """A picture of an item, as thumbnail or full."""
+        self._who(request)
+        found = self._desk.sheets.pictures.get(request.path_params["media_id"])
+        if found is None or found.path is None:
+            raise HTTPException(404, "There is no such picture.")
+        make = pictures.thumbnail if request.query_params.get("size") == "thumb" else pictures.full
+        try:
+            data, media_type = make(self._root / found.path)
+        except pictures.NoPicture as error:
+            raise HTTPException(404, str(error)) from error
+        return Response(data, media_type=media_type, headers={"cache-control": "private, max-age=3600"})
+
+    def _who(self, request: Request) -> Session:
+        session = self._sessions.of(request)
+        if session is None:
+            raise HTTPException(401, "Log in first.")
+        return session
+
+    async def _write(self, request: Request) -> tuple[Session, dict[str, Any]]:
+        """Session and JSON body of a request that may write."""
+        if self._sessions.of(request) is None:
+            raise HTTPException(401, "Log in first.")
+        session = self._sessions.may_write(request)
+        if session is None:
+            raise HTTPException(403, "The request lacks this session's token; load the page again.")
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            raise HTTPException(415, "A JSON body is needed.")
+        try:
+            raw: object = json.loads(await request.body())
+        except ValueError as error:
+            raise HTTPException(400, f"The body is no JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise HTTPException(400, "The body must be a JSON object.")
+        return session, raw
+
+
+def _answer(call: Callable[[], dict[str, Any]]) -> Response:
+    """The result as JSON, or the reason why not with the fitting status."""
+    try:
+        return JSONResponse(call())
+    except VoteConflict as error:
+        return JSONResponse({"problem": str(error)}, 409)
+    except NotAllowed as error:
+        return JSONResponse({"problem": str(error)}, 403)
+    except StoreError as error:
+        return JSONResponse({"problem": str(error)}, 507)
+    except BiomedicaError as error:
+        return JSONResponse({"problem": str(error)}, 400)
+
+
+def _html(name: str, **values: object) -> HTMLResponse:
+    return HTMLResponse(_PAGES.get_template(name).render(**values))
+
+
+def _blocks(text: str) -> list[tuple[str, list[tuple[bool, str]]]]:
+    """The guideline's few Markdown forms: paragraphs and numbered items with **strong** words; all else is plain text."""
+    found: list[tuple[str, list[tuple[bool, str]]]] = []
+    for line in filter(None, text.splitlines()):
+        number, dot, rest = line.partition(". ")
+        kind, body = ("item", rest) if dot and number.isdigit() else ("paragraph", line)
+        pieces = [(i % 2 == 1, piece.replace("*", "")) for i, piece in enumerate(body.split("**"))]
+        found.append((kind, pieces))
+    return found

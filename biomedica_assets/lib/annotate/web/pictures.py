@@ -1,0 +1,67 @@
+"""Pictures for the page: thumbnails and full views that every browser shows, made from the files of the lake.
+
+Which file a request means is looked up in a table; no part of a path comes from the request.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from biomedica_assets.lib.errors import BiomedicaError
+
+THUMB = 280
+FULL = 2000
+_AS_IS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+
+
+class NoPicture(BiomedicaError):
+    """The image cannot be shown."""
+
+
+@functools.lru_cache(maxsize=4096)  # about 10 kB each
+def thumbnail(path: Path) -> tuple[bytes, str]:
+    """Image of at most THUMB pixels a side as JPEG bytes, with its media type.
+
+    Raises:
+        NoPicture: the file is missing or not decodable.
+    """
+    return _render(path, THUMB)
+
+
+def full(path: Path) -> tuple[bytes, str]:
+    """The file as it is if a browser can show it and it is not huge, else a JPEG of at most FULL pixels a side."""
+    try:
+        with Image.open(path) as image:
+            if image.format in _AS_IS and max(image.size) <= FULL and image.mode != "CMYK":
+                return path.read_bytes(), _AS_IS[image.format]
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise NoPicture(f"{path.name} cannot be shown: {error}") from error
+    return _render(path, FULL)
+
+
+def _render(path: Path, side: int) -> tuple[bytes, str]:
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (side * 2, side * 2))  # lets libjpeg skip detail; no effect on other formats
+            image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            picture = _on_white(image)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise NoPicture(f"{path.name} cannot be shown: {error}") from error
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue(), "image/jpeg"
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGB, transparent parts white, as journals print them."""
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return image.point(lambda v: v / 256).convert("L").convert("RGB")
+    return image.convert("RGB")

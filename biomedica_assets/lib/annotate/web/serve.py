@@ -1,0 +1,83 @@
+"""Running the page: which address, whether tokens are asked for, TLS.
+
+The rule: loopback without tokens is for the person at this machine; any other address demands tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from biomedica_assets.lib.annotate.annotators import Register
+from biomedica_assets.lib.annotate.web.app import create_app
+from biomedica_assets.lib.annotate.web.guard import LOOPBACK_HOSTS, is_loopback
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store.lake import Lake
+
+LOG = logging.getLogger(__name__)
+
+
+def serve(
+    lake: Lake,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    tokens: bool | None = None,
+    public_names: tuple[str, ...] = (),
+    certificate: Path | None = None,
+    key: Path | None = None,
+    tls_proxy: bool = False,
+    overlap: int = 3,
+    audit_per_label: int = 0,
+    seed: int = 0,
+) -> None:
+    """Serve the annotation page until interrupted.
+
+    Args:
+        lake: the data directory.
+        host: address to bind; anything but loopback demands tokens.
+        port: TCP port; 0 lets the system choose.
+        tokens: ask for tokens; None asks exactly when the address is not loopback.
+        public_names: further host names under which people reach the page (a proxy's, a machine's).
+        certificate: TLS certificate chain; without it a page beyond loopback is only safe behind a TLS proxy.
+        key: private key of the certificate.
+        tls_proxy: people reach the page through a proxy that speaks TLS.
+        overlap: people per cluster.
+        audit_per_label: images per label in the audit.
+        seed: of assignment, order of work and audit sample.
+
+    Raises:
+        PermanentFailure: tokens are refused for a public address, or nobody has one.
+    """
+    import uvicorn
+
+    local = is_loopback(host)
+    ask = not local if tokens is None else tokens
+    if not local and not ask:
+        raise PermanentFailure(f"{host} can be reached by others, so annotators need tokens; leave tokens on")
+    if ask and not any(entry.digest for entry in Register(lake.root).all().values()):
+        raise PermanentFailure("tokens are asked for but nobody has one; issue one first (annotators add NAME)")
+    if host in {"0.0.0.0", "::"} and not public_names:  # noqa: S104 - compared, not bound
+        raise PermanentFailure(f"{host} is every address; say under which names people reach the page (public_names)")
+    if not local and certificate is None and not tls_proxy:
+        LOG.warning("%s is served without TLS: put a TLS proxy in front, or give a certificate", host)
+    hosts = (*(LOOPBACK_HOSTS if local else ()), host.lower(), *(name.lower() for name in public_names))
+    app = create_app(
+        lake,
+        tokens=ask,
+        hosts=hosts,
+        secure=certificate is not None or tls_proxy,
+        overlap=overlap,
+        audit_per_label=audit_per_label,
+        seed=seed,
+    )
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
