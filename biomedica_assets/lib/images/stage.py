@@ -19,8 +19,9 @@ import polars as pl
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.images import strip
+from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.resolve import Ambiguous, ArticleMedia, Found, MediaObject
-from biomedica_assets.lib.images.verify import Batch, ImageLimits, ImageRefused, Measurement, measure_batch
+from biomedica_assets.lib.images.verify import Batch, ImageRefused, Measurement, measure_batch
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
@@ -28,9 +29,9 @@ from biomedica_assets.lib.tables import ARTICLE_INDEX, FIGURES, IMAGES
 
 VERSION = "images-1"
 
-# Kinds of figure rows whose graphics are pictures with captions: what JATS marks up as <fig> under one name or another.
-# Table images, formulae and bare inline graphics are left to those who ask for them.
-DEFAULT_KINDS = ("figure", "scheme", "chart", "map", "plate", "illustration", "algorithm")
+# Kinds of figure rows whose graphics are pictures with captions: what lib.jats makes of <fig>. Table images, formulae,
+# chemical structures, supplements and bare graphics are left to those who ask for them.
+DEFAULT_KINDS = ("figure", "scheme", "chart", "map", "plate", "algorithm")
 
 # Small enough that a chunk of a few hundred images keeps every core busy to the end, large enough that handing a batch
 # over (about 0.1 ms) does not show beside decoding it (about 4 ms per megapixel).
@@ -124,7 +125,7 @@ def build_images(
     graphics = _graphics(lake.read(FIGURES, chunk), kinds)
     resolved, rejects = _resolve(graphics, lake.read(ARTICLE_INDEX, chunk))
     objects = {found.object.key: found.object for _, found in resolved}
-    config = {"kinds": sorted(kinds), **dataclasses.asdict(limits)}
+    config = recorded(limits, kinds)
     outcome: dict[str, Located | Refusal] = dict(_known(lake, chunk, objects, config))
     reused = len(outcome)
     wanted = [obj for key, obj in objects.items() if key not in outcome]
@@ -182,6 +183,11 @@ def build_images(
     )
 
 
+def recorded(limits: ImageLimits, kinds: Sequence[str] = DEFAULT_KINDS) -> dict[str, Any]:
+    """The settings that shape the table, as its manifest records them."""
+    return {"kinds": sorted(kinds), **dataclasses.asdict(limits)}
+
+
 def _graphics(figures: pl.DataFrame, kinds: Sequence[str]) -> list[Graphic]:
     found: list[Graphic] = []
     columns = ("figure_id", "article_id", "graphics", "license_code", "license_group")
@@ -229,10 +235,9 @@ def _known(
 ) -> Iterator[tuple[str, Located]]:
     """What the previous rows of this partition say of objects that have not changed and still lie in the mirror."""
     manifest = lake.manifest(IMAGES, chunk)
-    same = ("max_pixels", "max_bytes", "min_side")
     if manifest is None or manifest.code_version != VERSION:
         return
-    if any(manifest.config.get(name) != config[name] for name in same):
+    if any(manifest.config.get(field.name) != config[field.name] for field in dataclasses.fields(ImageLimits)):
         return
     for row in lake.read(IMAGES, chunk).select("key", "path", *_MEASURED).unique("key").iter_rows(named=True):
         obj = objects.get(row["key"])

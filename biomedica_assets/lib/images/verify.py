@@ -14,35 +14,11 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, RejectReason
+from biomedica_assets.lib.errors import BiomedicaError, RejectReason
 from biomedica_assets.lib.images import complete, pixels, sniff
-
-# Pillow refuses beyond twice its MAX_IMAGE_PIXELS, for the whole process; a larger limit of ours could not take effect.
-PILLOW_CEILING = 178_956_970
+from biomedica_assets.lib.images.limits import ImageLimits
 
 _CUT = re.compile(r"truncat|premature end|unexpected end|end of file|not enough data|short read", re.IGNORECASE)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """What is still an image to us.
-
-    Attributes:
-        max_pixels: width x height above which nothing is decoded (decompression bombs). Default: Pillow's own warning
-            threshold, 268 MB decoded; a page at 600 dpi has 35 million.
-        max_bytes: size of the file above which it is not read.
-        min_side: width and height must reach it, in pixels. Default: BIOMEDICA's rule (both above 20).
-    """
-
-    max_pixels: int = 89_478_485
-    max_bytes: int = 512 * 2**20
-    min_side: int = 21
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.max_pixels <= PILLOW_CEILING:
-            raise PermanentFailure(f"max_pixels is {self.max_pixels:,}; allowed are 1 to {PILLOW_CEILING:,}")
-        if self.max_bytes < 1 or self.min_side < 1:
-            raise PermanentFailure(f"max_bytes {self.max_bytes} and min_side {self.min_side} must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
