@@ -1,0 +1,138 @@
+"""Which models are compared and where their weights are: our checkpoints, open_clip's, the hub's.
+
+``ModelSpec`` names a model; ``encoder.open_model`` loads it. The models of others that this project knows are data
+(``models.yaml``) with the source of each fact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store.manifest import digest
+
+Provenance = Literal["ours", "base", "interpolated", "published"]
+HUB = "hf-hub:"
+
+
+class WeightsMissing(PermanentFailure):
+    """The weights of a model are not on this machine; the message says what to set."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model to evaluate.
+
+    Attributes:
+        name: key in tables and plots.
+        architecture: open_clip architecture, ``hf-hub:<repo>``, or path of a model config JSON.
+        weights: path of a weights file (safetensors, or a ``.pt`` that loads with weights_only), an open_clip tag, or
+            None for random weights of ``seed``.
+        provenance: ours (trained here), base (where training began), interpolated (WiSE-FT), published (by others).
+        digest: identifies the weights; None to work it out (from the file, else from the loaded parameters).
+        seed: of random weights.
+        compute: training compute in FLOPs, None if unknown.
+        samples_seen: training samples seen, None if unknown.
+        alpha: weight of the trained model in an interpolation.
+        note: what a reader must know.
+    """
+
+    name: str
+    architecture: str
+    weights: str | None
+    provenance: Provenance
+    digest: str | None = None
+    seed: int = 0
+    compute: float | None = None
+    samples_seen: int | None = None
+    alpha: float | None = None
+    note: str | None = None
+
+    def known_digest(self) -> str | None:
+        """Digest of architecture and weights without loading them; None if only loading can tell.
+
+        Raises:
+            WeightsMissing: ``weights`` or the config is a path and there is no such file.
+        """
+        config = self.config_path()
+        shape = _file_sha256(config, self.name) if config else self.architecture
+        if self.digest is not None:
+            return digest(shape, self.digest)
+        if self.weights is None:
+            return None if self.architecture.startswith(HUB) else digest(shape, f"random:{self.seed}")
+        path = Path(self.weights)
+        if path.suffix or path.is_absolute():
+            return digest(shape, _file_sha256(path, self.name))
+        return None
+
+    def config_path(self) -> Path | None:
+        """The model config, if ``architecture`` is a path to one."""
+        return Path(self.architecture) if self.architecture.endswith(".json") else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A published model: what would load it, and what is in the way."""
+
+    spec: ModelSpec
+    title: str
+    get: str
+    licence: str | None
+    loadable: bool
+    source: str
+
+
+def known_models() -> dict[str, KnownModel]:
+    """Published models by name, in the order of ``models.yaml``."""
+    text = (importlib.resources.files("biomedica_assets.lib.evaluate") / "models.yaml").read_text(encoding="utf-8")
+    raw: dict[str, Any] = yaml.safe_load(text)
+    return {entry["name"]: _known(entry) for entry in raw["models"]}
+
+
+def known_model(name: str, weights: str | None = None) -> ModelSpec:
+    """The spec of a published model; ``weights`` is a local file that takes the place of the hub's.
+
+    Raises:
+        WeightsMissing: no such model, or it needs a local file and none is given.
+    """
+    models = known_models()
+    if name not in models:
+        raise WeightsMissing(f"model {name!r} is none of {', '.join(models)}; give architecture and weights instead")
+    known = models[name]
+    if weights is not None:
+        architecture = known.spec.architecture
+        return dataclasses.replace(known.spec, architecture=architecture, weights=weights)
+    if not known.loadable:
+        raise WeightsMissing(f"{known.title} needs a local weights file: {known.get}")
+    return known.spec
+
+
+def _known(entry: dict[str, Any]) -> KnownModel:
+    spec = ModelSpec(
+        entry["name"], entry["architecture"], entry.get("weights"), "published", note=" ".join(entry["note"].split())
+    )
+    return KnownModel(
+        spec,
+        entry["title"],
+        " ".join(entry["get"].split()),
+        entry.get("licence"),
+        bool(entry["loadable"]),
+        " ".join(entry["source"].split()),
+    )
+
+
+def _file_sha256(path: Path, name: str) -> str:
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsMissing(
+            f"model {name}: cannot read {path} ({error.strerror or error}). Set its weights to a file that exists, or "
+            "train the recipe first."
+        ) from error
