@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,10 @@ class Sheet:
         """The cells of a role."""
         return [cell for cell in self.cells if cell.role == role]
 
+    def link(self, cell: Cell) -> str:
+        """The full picture, as a link from the cluster's page: relative, so that the data directory can move."""
+        return urllib.parse.quote(Path(os.path.relpath(cell.path, self.path.parent)).as_posix())
+
 
 def draw_sheet(sheet: Sheet) -> None:
     """Write a sheet's WebP, unless it is there already (its folder is named by its content); runs in a worker.
@@ -79,7 +85,8 @@ def thumbnail(path: str, side: int) -> Image.Image:
             if upright.has_transparency_data:
                 rgba = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            return upright.convert("RGB")
+            # Small images fill their cell: an expert compares shapes, not file sizes.
+            return ImageOps.contain(upright.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
     except (OSError, ValueError, SyntaxError) as error:
         raise StoreError(f"{path} cannot be shown on a contact sheet ({error}); materialise images again") from error
 

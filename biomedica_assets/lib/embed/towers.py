@@ -73,8 +73,9 @@ def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: s
         if isinstance(error, PermanentFailure):
             raise
         of = f" from {weights}" if weights else ""
+        said = " ".join(str(error).split())[:300]  # torch lists every key of the network
         raise PermanentFailure(
-            f"encoder {name} cannot be opened{of}: {error}. The file must hold the weights of this very model "
+            f"encoder {name} cannot be opened{of}: {said}. The file must hold the weights of this very model "
             f"(safetensors, or a pickle of tensors alone); set encoder or {SETTING}"
         ) from error
 

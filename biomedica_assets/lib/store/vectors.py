@@ -127,15 +127,18 @@ def forget_others(lake: Lake, kept: FileEntry) -> None:
             other.unlink(missing_ok=True)
 
 
-def with_vectors(ids: pl.DataFrame, vectors: VectorFile) -> pl.DataFrame:
-    """Ids and vectors as one frame that Polars and DuckDB can query; the vectors are mapped, not copied.
+def with_vectors(
+    ids: pl.DataFrame, vectors: VectorFile, dtype: type[pl.Float16] | type[pl.Float32] = pl.Float16
+) -> pl.DataFrame:
+    """Ids and vectors as one frame that Polars and DuckDB can query.
 
     Args:
         ids: one row per vector, in the order of the file.
         vectors: the file.
+        dtype: Float16 maps the file without a copy; DuckDB 2.0 cannot read it and wants Float32, which copies.
 
     Returns:
-        ``ids`` with a column ``vector``, ``Array(Float16, dimension)``.
+        ``ids`` with a column ``vector``, ``Array(dtype, dimension)``.
     """
     column = pl.Series("vector", vectors.map(), dtype=pl.Array(pl.Float16, vectors.dimension))
-    return ids.with_columns(column)
+    return ids.with_columns(column.cast(pl.Array(dtype, vectors.dimension)))
