@@ -8,32 +8,71 @@ whose content it shapes.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from biomedica_assets.lib.images.limits import ImageLimits
-from biomedica_assets.lib.pmc.rules import SelectionRules
+from biomedica_assets.lib import licenses
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.images.stage import DEFAULT_KINDS
+from biomedica_assets.lib.images.verify import ImageLimits
+from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.settings import Settings
+
+Expected = Mapping[str, Callable[[], Mapping[str, Any]]]
 
 
 def selection_rules(settings: Settings) -> SelectionRules:
     """Which articles are taken."""
-    raise AssertionError
+    groups = tuple(group for group in settings.license_groups if group in licenses.DEFAULT_GROUPS)
+    codes: tuple[str | None, ...] = licenses.codes_of(groups)
+    if licenses.OTHER in settings.license_groups:
+        codes = (*codes, *(code for code in licenses.CODES if licenses.group_of(code) == licenses.OTHER), None)
+    if settings.license_codes:
+        if outside := [code for code in settings.license_codes if code not in codes]:
+            allowed = ", ".join(str(code) for code in codes)
+            raise PermanentFailure(
+                f"license_codes: {', '.join(outside)} is not in license_groups; allowed are {allowed}"
+            )
+        codes = settings.license_codes
+    return SelectionRules(
+        license_codes=codes,
+        include_manuscripts=settings.include_manuscripts,
+        ids=read_ids(settings.pmcids_file) if settings.pmcids_file else None,
+        journals=settings.journals,
+        year_from=settings.year_from,
+        year_to=settings.year_to,
+        words=settings.words,
+        newest_version_only=settings.newest_version_only,
+        limit=settings.limit_per_chunk,
+    )
 
 
 def image_limits(settings: Settings) -> ImageLimits:
     """Which images are refused."""
-    raise AssertionError
+    return ImageLimits(max_pixels=settings.max_pixels, min_side=settings.min_side)
 
 
 def shard_config(settings: Settings) -> ShardConfig:
-    """How samples are cut into shards."""
-    raise AssertionError
+    """How samples are chosen, ordered and cut into shards."""
+    return ShardConfig(
+        seed=settings.seed,
+        max_samples=settings.shard_samples,
+        max_bytes=settings.shard_bytes,
+        license_groups=settings.license_groups,
+    )
 
 
 def recipes(settings: Settings) -> list[str]:
     """Names of the recipes: those shipped and those of the data directory."""
-    raise AssertionError
+    return []
 
 
-def expected(settings: Settings) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
+def expected(settings: Settings) -> Expected:
     """Asset -> settings that shape its content, as its manifest records them."""
-    raise AssertionError
+    limits = image_limits(settings)
+    return {
+        "article_index": lambda: selection_rules(settings).as_config(),
+        "images": lambda: {
+            "kinds": sorted(DEFAULT_KINDS), "max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes,
+            "min_side": limits.min_side,
+        },
+        "shards": lambda: shard_config(settings).recorded(),
+    }  # fmt: skip

@@ -3,9 +3,10 @@
 Belongs here: progress and tables for people. What is computed comes from ``automation`` and ``lib``.
 """
 
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import rich.console
 import rich.progress
@@ -14,6 +15,27 @@ from biomedica_assets.automation.planner import Wave
 from biomedica_assets.automation.runner import Batch, Listener
 from biomedica_assets.lib.progress import LogProgress, Progress
 from biomedica_assets.resources import Progressing
+
+
+@contextlib.contextmanager
+def bar(console: rich.console.Console) -> Generator[Progress]:
+    """One bar for work outside a run."""
+    with _bars(console) as bars:
+        yield _StepBar(bars)
+
+
+def _bars(console: rich.console.Console) -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}", table_column=rich.progress.Column(min_width=44)),
+        rich.progress.BarColumn(bar_width=24),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("{task.fields[rate]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class Bars(Progressing, Listener):
@@ -26,17 +48,7 @@ class Bars(Progressing, Listener):
     def __init__(self) -> None:
         """Draws on standard error, so that standard output stays clean for results."""
         self.console = rich.console.Console(stderr=True)
-        self._bars = rich.progress.Progress(
-            rich.progress.SpinnerColumn(),
-            rich.progress.TextColumn("{task.description}", table_column=rich.progress.Column(min_width=44)),
-            rich.progress.BarColumn(bar_width=24),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("{task.fields[rate]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._bars = _bars(self.console)
         self._wave = self._bars.add_task("", total=None, rate="", visible=False)
         self._step = _StepBar(self._bars)
         self._partitions = 0

@@ -83,7 +83,7 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
     )
 
 
-def as_result(report: Report, lake: Lake, *, tolerance: float, keyed: bool = False) -> dg.MaterializeResult[None]:
+def as_result(report: Report, lake: Lake, *, tolerance: float, keyed: bool = False) -> dg.MaterializeResult:
     """One partition's report as Dagster's result, with its inline checks.
 
     Args:

@@ -67,7 +67,7 @@ class Settings(pydantic_settings.BaseSettings):
     limit_per_chunk: int | None = pydantic.Field(None, ge=1, description="At most so many articles of each chunk.")
 
     # images and shards
-    max_pixels: int = pydantic.Field(178_956_970, ge=1, description="Images with more pixels are refused.")
+    max_pixels: int = pydantic.Field(89_478_485, ge=1, description="Images with more pixels are refused.")
     min_side: int = pydantic.Field(21, ge=1, description="Images with a shorter side (pixels) are refused.")
     shard_samples: int = pydantic.Field(10_000, ge=1, description="Most samples in a shard.")
     shard_bytes: int = pydantic.Field(2_000_000_000, ge=1_000_000, description="Most bytes in a shard.")

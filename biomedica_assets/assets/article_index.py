@@ -35,7 +35,7 @@ def pmc_inventory(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Newest complete inventory of the bucket, kept as our own copy and compared with the last one."""
     values = settings.open()
     with lake.hold(context) as data:
@@ -66,7 +66,7 @@ def article_index(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """One row per article version: licence, flags, ids, citation; taken, or the reason why not."""
     values = settings.open()
     with lake.hold(context) as data:

@@ -29,7 +29,7 @@ def article_xml(
     lake: LakeResource,
     source: SourceResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """JATS files of the selected articles in the local mirror, each verified against its MD5."""
     values = settings.open()
     with lake.hold(context) as data:
@@ -66,7 +66,7 @@ def parse(
     lake: LakeResource,
     engine: EngineResource,
     progress: dg.ResourceParam[Progressing],
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult]:
     """Articles, figures, captions and mentions from one parse of each JATS file."""
     values = settings.open()
     with lake.hold(context) as data:

@@ -17,9 +17,7 @@ from biomedica_assets.resources import LakeResource, SettingsResource
     check_specs=check_specs("catalog"),
     metadata=definition_metadata(CATALOG),
 )
-def catalog(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult[None]:
+def catalog(context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource) -> dg.MaterializeResult:
     """`data/catalog.duckdb`: one view per table. Views read what exists when they are asked, so it is never behind."""
     with lake.hold(context) as data:
         return as_result(views.build_catalog(data), data, tolerance=settings.open().max_reject_fraction)

@@ -5,7 +5,7 @@ import dagster as dg
 from biomedica_assets import configs
 from biomedica_assets.assets.article_index import article_index
 from biomedica_assets.lib.images import stage
-from biomedica_assets.lib.pmc import fetch
+from biomedica_assets.lib.pmc.mirror import Mirror
 from biomedica_assets.lib.tables import IMAGES
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNKS
@@ -29,14 +29,14 @@ def images(
     source: SourceResource,
     engine: EngineResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Image files of the figures: fetched, verified by decoding, measured, hashed; the source's bytes, unchanged."""
     values = settings.open()
     with lake.hold(context) as data:
         report = stage.build_images(
             data,
             context.partition_key,
-            fetch=fetch.Mirror(data, source.open()).ensure,
+            fetch=Mirror(data, source.open()).ensure,
             limits=configs.image_limits(values),
             engine=engine.open("threads"),
             progress=progress.open(context.log),

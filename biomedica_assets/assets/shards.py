@@ -26,7 +26,7 @@ def shards(
     settings: SettingsResource,
     lake: LakeResource,
     progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """WebDataset tars per licence group in seeded order, with the byte range of every member."""
     values = settings.open()
     with lake.hold(context) as data:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import rich.console
 import rich.table
 
-from biomedica_assets.lib.demo import mirror, truth
+from biomedica_assets.console import bar
+from biomedica_assets.lib.demo import load_truth, write_mirror
+from biomedica_assets.lib.demo.score import score_extraction
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.overview import overview
 from biomedica_assets.settings import Settings
@@ -17,11 +20,13 @@ SETTINGS: dict[str, Any] = {}
 
 
 def invent(values: Settings, *, articles: int, seed: int) -> None:
-    """Write the invented mirror, unless it is there with the same parameters."""
-    console = rich.console.Console(stderr=True)
-    with console.status(f"inventing {articles} articles"):
-        summary = mirror.write_mirror(values.data_dir / "source", seed=seed, articles=articles)
-    console.print(str(summary), highlight=False)
+    """Write the invented mirror; the same articles and seed give the same bytes, so a second time changes nothing."""
+    with bar(rich.console.Console(stderr=True)) as progress:
+        summary = write_mirror(Path(values.source_or_default), seed=seed, articles=articles, progress=progress)
+    print(
+        f"Invented {summary.articles} articles with {summary.figures} figures in {len(summary.chunks)} chunks: "
+        f"{summary.root}"
+    )
 
 
 def tell(values: Settings) -> None:
@@ -32,7 +37,7 @@ def tell(values: Settings) -> None:
         why = ", ".join(f"{n:,} {reason}" for reason, n in sorted(line.rejects.items(), key=lambda item: -item[1]))
         table.add_row(line.asset, f"{line.partitions:,}", f"{line.rows:,}", why, f"{line.bytes / 1e6:,.1f}")
     console.print(table)
-    scores = truth.score_extraction(lake, truth.load_truth(values.data_dir / "source"))
+    scores = score_extraction(lake, load_truth(values.data_dir / "demo_truth.json"))
     console.print("Against what was invented: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     console.print(
         f"\nNext: [bold]make ui[/] shows the graph; [bold]biomedica sql --data-dir {values.data_dir} "

@@ -25,7 +25,7 @@ class SettingsResource(dg.ConfigurableResource):
     @classmethod
     def of(cls, settings: Settings) -> "SettingsResource":
         """Resource for settings that were read already."""
-        return cls(values=settings.model_dump(mode="json"))
+        return cls(values=settings.model_dump(mode="json", exclude_none=True))
 
     def open(self) -> Settings:
         """The settings object."""

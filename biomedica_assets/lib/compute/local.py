@@ -5,12 +5,15 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+_ALONE_SECONDS = 0.7
+_END: Any = object()
 Kind = Literal["serial", "threads", "processes"]
 
 
@@ -35,10 +38,19 @@ class LocalEngine:
             for batch in batches:
                 yield batch, _attempt(fn, batch, retries)
             return
+        remaining = iter(batches)
+        if self.kind == "processes":
+            # A small chunk is done before a pool of processes has started (0.5 to 1 s each for their imports).
+            until = time.monotonic() + _ALONE_SECONDS
+            while time.monotonic() < until:
+                batch = next(remaining, _END)
+                if batch is _END:
+                    return
+                yield batch, _attempt(fn, batch, retries)
         with self._pool() as pool:
             flying: deque[tuple[A, concurrent.futures.Future[B | Exception]]] = deque()
             try:
-                for batch in batches:
+                for batch in remaining:
                     flying.append((batch, pool.submit(_attempt, fn, batch, retries)))
                     if len(flying) >= 2 * self.workers:
                         yield self._next(flying)
