@@ -16,7 +16,7 @@ from biomedica_assets.lib.demo import art as arts
 from biomedica_assets.lib.demo import words
 from biomedica_assets.lib.demo.art import Art
 from biomedica_assets.lib.demo.draw.canvas import pick
-from biomedica_assets.lib.demo.markup import ALI, XLINK, fill, plain, targets
+from biomedica_assets.lib.demo.markup import ALI, XLINK, Element, fill, plain, targets
 from biomedica_assets.lib.demo.plan import Plan
 from biomedica_assets.lib.demo.truth import TruthFigure, TruthGraphic, TruthImage, TruthMention, TruthReject
 from biomedica_assets.lib.errors import RejectReason
@@ -38,7 +38,7 @@ class Original:
 class _Figure:
     """A figure whose place in the document is not known before the document is complete."""
 
-    element: etree._Element
+    element: Element
     kind: str
     xml_id: str | None
     label: str | None
@@ -46,7 +46,7 @@ class _Figure:
     graphics: list[TruthGraphic]
     license_code: str | None
     inherited: bool = False
-    parent: etree._Element | None = None
+    parent: Element | None = None
     group_caption: str | None = None
 
 
@@ -81,7 +81,7 @@ class Draft:
         self.originals: list[Original] = []
         self.numbered: list[str] = []
         self._figures: list[_Figure] = []
-        self._others: list[tuple[etree._Element, TruthFigure]] = []
+        self._others: list[tuple[Element, TruthFigure]] = []
         self._blocks: list[_Block] = []
         self._files = 0
 
@@ -95,14 +95,14 @@ class Draft:
 
     def block(
         self,
-        parent: etree._Element,
+        parent: Element,
         tag: str,
         text: str,
         *,
         own: str | None = None,
         inferred: Sequence[str] = (),
         ref_type: str | None = "fig",
-    ) -> etree._Element:
+    ) -> Element:
         """Append an element with marked text and note what it cites."""
         self.note(text, own=own, inferred=inferred)
         return fill(etree.SubElement(parent, tag), text, ref_type)
@@ -121,7 +121,7 @@ class Draft:
 
     def figure(
         self,
-        parent: etree._Element,
+        parent: Element,
         art: Art | None = None,
         *,
         xml_id: str | None = None,
@@ -137,7 +137,7 @@ class Draft:
         href: str | None = None,
         file_name: str | None = None,
         form: str = "jpg",
-    ) -> etree._Element:
+    ) -> Element:
         """Append a ``fig`` with label, caption and graphic, numbered in its journal's style unless told otherwise.
 
         Args:
@@ -178,7 +178,7 @@ class Draft:
 
     def caption(
         self,
-        parent: etree._Element,
+        parent: Element,
         art: Art,
         title: str | None = "",
         paragraphs: Sequence[str] | None = None,
@@ -194,17 +194,17 @@ class Draft:
 
     def graphic(
         self,
-        element: etree._Element,
+        element: Element,
         art: Art,
         *,
-        into: etree._Element | None = None,
+        into: Element | None = None,
         tag: str = "graphic",
         href: str | None = None,
         file_name: str | None = None,
         form: str = "jpg",
         data: bytes | None = None,
         reject: RejectReason | None = None,
-    ) -> etree._Element:
+    ) -> Element:
         """Append a graphic to a figure made by ``figure``, store its file, and note both.
 
         Args:
@@ -248,7 +248,7 @@ class Draft:
 
     def other(
         self,
-        element: etree._Element,
+        element: Element,
         kind: str,
         art: Art,
         *,
@@ -265,13 +265,9 @@ class Draft:
         found = TruthFigure(name, kind, element.get("id"), label, caption, (graphic,), self.plan.licence.code)
         self._others.append((element, found))
 
-    def record(self, element: etree._Element) -> _Figure:
+    def record(self, element: Element) -> _Figure:
         """The record of a figure, for constructs that change what is true of it."""
         return next(record for record in self._figures if record.element is element)
-
-    def reject_figure(self, element: etree._Element, reason: RejectReason) -> None:
-        """Note that a figure itself has to be refused."""
-        self.rejects.append(TruthReject(self.plan.article_id, "images", reason, element.get("id")))
 
     def file_name(self, extension: str) -> str:
         """Next file name in the journal's style."""

@@ -9,7 +9,7 @@ from lxml import etree
 
 from biomedica_assets.lib.demo import words
 from biomedica_assets.lib.demo.draft import HREF, Draft
-from biomedica_assets.lib.demo.markup import ALI, fill, plain
+from biomedica_assets.lib.demo.markup import ALI, Element, fill, plain
 from biomedica_assets.lib.demo.plan import Plan
 
 DOCTYPE = (
@@ -97,8 +97,9 @@ def write_body(draft: Draft) -> None:
         etree.SubElement(section, "title").text = name
         if name == "Results":
             draft.results = section
-        for _ in range(2):
-            draft.block(section, "p", words.sentences(rng, name.casefold(), 3))
+        draft.block(section, "p", words.sentences(rng, name.casefold(), 3))
+        cited = f"{words.sentences(rng, name.casefold(), 2)} Others agree [[[R1|1]],[[R2|2]]]."
+        draft.block(section, "p", cited, ref_type="bibr")
     for _ in range(draft.plan.figures):
         number = len(draft.numbered) + 1
         element = draft.figure(draft.results)
@@ -155,7 +156,7 @@ def citation_of(plan: Plan) -> str:
     return f"{plan.journal.abbreviation}. {date}; doi: {doi_of(plan)}"
 
 
-def _permissions(meta: etree._Element, draft: Draft) -> None:
+def _permissions(meta: Element, draft: Draft) -> None:
     plan = draft.plan
     permissions = etree.SubElement(meta, "permissions")
     etree.SubElement(permissions, "copyright-statement").text = f"© {plan.date[0]} The Authors"

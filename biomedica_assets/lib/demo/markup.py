@@ -7,9 +7,11 @@ separated by spaces; the words may be empty). Inside italics everything but ital
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from lxml import etree
 
+Element: TypeAlias = etree._Element  # pyright: ignore[reportPrivateUsage] - lxml names its only element class so
 MATHML = "http://www.w3.org/1998/Math/MathML"
 XLINK = "http://www.w3.org/1999/xlink"
 ALI = "http://www.niso.org/schemas/ali/1.0/"
@@ -22,7 +24,7 @@ _WHITE = re.compile(r"[ \t\r\n]+")
 _TOKEN = re.compile(r"[A-Za-z]+|[0-9.]+|[^\sA-Za-z0-9]")
 
 
-def fill(parent: etree._Element, text: str, ref_type: str | None = "fig") -> etree._Element:
+def fill(parent: Element, text: str, ref_type: str | None = "fig") -> Element:
     """Append marked text to an element and return the element.
 
     Args:
@@ -72,7 +74,7 @@ def targets(text: str) -> list[str]:
     return found
 
 
-def _append(parent: etree._Element, text: str) -> None:
+def _append(parent: Element, text: str) -> None:
     if not text:
         return
     if len(parent):
@@ -82,7 +84,7 @@ def _append(parent: etree._Element, text: str) -> None:
         parent.text = (parent.text or "") + text
 
 
-def _math(parent: etree._Element, formula: str) -> None:
+def _math(parent: Element, formula: str) -> None:
     inline = etree.SubElement(parent, "inline-formula")
     row = etree.SubElement(etree.SubElement(inline, f"{{{MATHML}}}math"), f"{{{MATHML}}}mrow")
     for token in _TOKEN.findall(formula):

@@ -127,11 +127,13 @@ def write_article(root: Path, plan: Plan, seed: int, pool: list[Original]) -> tu
     if "xml_md5" in plan.faults:
         draft.rejects = [TruthReject(plan.article_id, "article_xml", RejectReason.CHECKSUM_MISMATCH)]
     write_metadata(root, plan.article_id, body)
-    selected = plan.left_out_because is None
-    if not selected and "json_broken" not in plan.faults:
+    listed = "json_broken" not in plan.faults
+    selected = listed and plan.left_out_because is None
+    if listed and not selected:
         draft.rejects = []
     article = TruthArticle(
         article_id=plan.article_id,
+        listed=listed,
         selected=selected,
         left_out_because=plan.left_out_because,
         parsed=selected and not plan.faults & {"malformed", "xml_md5"},

@@ -94,14 +94,13 @@ class Plan:
 
     @property
     def left_out_because(self) -> str | None:
-        """Why the default selection does not take it, None if it does."""
+        """Why the default selection does not take it, as ``article_index`` names it; None if it does."""
         reasons = (
-            ("broken metadata", "json_broken" in self.faults),
-            ("not open access", "closed" in self.flags),
+            ("not_newest_version", self.superseded),
+            ("not_open_access", "closed" in self.flags),
             ("retracted", "retracted" in self.flags),
-            ("scanned back issue", "ocr" in self.flags),
-            ("licence not allowed", not self.licence.allowed),
-            ("superseded by a newer version", self.superseded),
+            ("historical_ocr", "ocr" in self.flags),
+            ("license_not_allowed", not self.licence.allowed),
         )
         return next((reason for reason, holds in reasons if holds), None)
 

@@ -84,8 +84,9 @@ class TruthArticle:
 
     Attributes:
         article_id: ``PMC123.1``.
+        listed: whether its metadata can be read, so that it is in the article index at all.
         selected: whether the default selection takes it.
-        left_out_because: in words, why not; None if selected.
+        left_out_because: as in the article index; None if selected.
         parsed: whether its XML reaches the parser and is well-formed.
         constructs: names of the JATS constructs in it.
         metadata: expected columns of the articles table, by name.
@@ -95,6 +96,7 @@ class TruthArticle:
     """
 
     article_id: str
+    listed: bool
     selected: bool
     left_out_because: str | None
     parsed: bool

@@ -168,8 +168,8 @@ def image_md5(d: Draft) -> None:
 
 def ambiguous_href(d: Draft) -> None:
     """A name in capitals that two objects answer to, equally well."""
-    stem = d.file_name("jpg").removesuffix(".jpg").casefold()
-    twin = stem[:-1] + stem[-1].upper() if stem[-1].isalpha() else "A" + stem[1:]
+    stem = f"case-{d.plan.pmcid}"
+    twin = f"Case-{d.plan.pmcid}"
     element = d.figure(d.results, graphic=False)
     art = arts.single(d.rng)
     d.media[f"{twin}.jpg"] = arts.encoded(arts.single(d.rng).image, "jpg")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ def axes(size: Size) -> tuple[Array, Array]:
     x = (np.arange(width) + 0.5 - width / 2) / half
     y = (np.arange(height) + 0.5 - height / 2) / half
     xx, yy = np.meshgrid(x, y)
-    return xx, yy
+    return np.asarray(xx, dtype=np.float64), np.asarray(yy, dtype=np.float64)
 
 
 def turned(xx: Array, yy: Array, angle: float) -> tuple[Array, Array]:
@@ -89,7 +89,7 @@ def grain(rng: Rng, size: Size, sigma: float) -> Array:
     return rng.normal(0.0, sigma, (size[1], size[0]))
 
 
-def over(base: Array, mask: Array, value: float | Colour | Array) -> Array:
+def over(base: Array, mask: npt.NDArray[Any], value: float | Colour | Array) -> Array:
     """Lay ``value`` over ``base`` where ``mask`` says so. A colour (0..255) needs a height x width x 3 base."""
     if base.ndim == 3:
         top = np.asarray(value, dtype=np.float64) / (255 if isinstance(value, tuple) else 1)
