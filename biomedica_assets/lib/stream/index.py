@@ -136,30 +136,13 @@ class Index:
             yield Entry(shard, start * TAR_BLOCK, (start + length) * TAR_BLOCK)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SplitEntries:
-    """What ``write`` takes for one split, one element per sample, sorted by shard and start.
-
-    Attributes:
-        shard: number of the shard in the list of shards, int64 (n,).
-        start: first byte, int64 (n,), a multiple of 512.
-        end: one past the last byte, int64 (n,), a multiple of 512.
-        repeat: how often the sample comes in an epoch, int64 (n,), at least 1.
-    """
-
-    shard: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    repeat: NDArray[np.int64]
-
-
 def write(
     path: Path,
     *,
     recipe: str,
     seed: int,
     shards: Sequence[tuple[str, int]],
-    splits: Mapping[str, SplitEntries],
+    splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
     block: int = BLOCK,
 ) -> None:
     """Write an index atomically; equal arguments give equal bytes.
@@ -169,7 +152,8 @@ def write(
         recipe: name of the recipe.
         seed: of the shuffle of blocks.
         shards: path below the data directory and size in bytes of each physical shard.
-        splits: entries by split.
+        splits: for each split four int64 (n,), sorted by shard and start: ``shard``, the number in ``shards``;
+            ``start`` and ``end`` in bytes, multiples of 512; ``repeat``, how often it comes in an epoch.
         block: samples that stay together when blocks are shuffled.
 
     Raises:
@@ -182,19 +166,19 @@ def write(
     tables: list[NDArray[np.uint32]] = []
     sizes = np.array([size for _, size in shards], dtype=np.int64)
     for name, given in splits.items():
-        low, high = given.start, given.end
+        low, high = given["start"], given["end"]
         if np.any(low % TAR_BLOCK) or np.any(high % TAR_BLOCK) or np.any(low >= high):
             raise StreamError(f"split {name} of {recipe}: a sample is not a run of whole tar blocks")
-        if np.any(high > sizes[given.shard]):
+        if np.any(high > sizes[given["shard"]]):
             raise StreamError(f"split {name} of {recipe}: a sample ends behind its shard; make the shards again")
-        order = _in_passes(given)
-        shard = given.shard[order]
+        order = _in_passes(given["repeat"])
+        shard = given["shard"][order]
         first = np.flatnonzero(np.diff(shard, prepend=-1)) if len(shard) else np.zeros(0, dtype=np.int64)
         total = int((high - low)[order].sum())
         described[name] = {
             "offset": offset,
             "entries": len(order),
-            "samples": len(given.start),
+            "samples": len(low),
             "bytes": total,
             "virtual_shards": max(1, min(len(order), max(MIN_VIRTUAL_SHARDS, round(total / VIRTUAL_SHARD_BYTES)))),
             "run_first": first.tolist(),
@@ -215,12 +199,12 @@ def write(
             handle.write(table.tobytes())
 
 
-def _in_passes(given: SplitEntries) -> NDArray[np.int64]:
+def _in_passes(repeat: NDArray[np.int64]) -> NDArray[np.int64]:
     """Positions of the samples, all first repetitions, then all second ones, and so on."""
     import numpy as np
 
-    most = int(given.repeat.max(initial=1))
-    return np.concatenate([np.flatnonzero(given.repeat > n) for n in range(most)])
+    most = int(repeat.max(initial=1))
+    return np.concatenate([np.flatnonzero(repeat > n) for n in range(most)])
 
 
 def _end_of_run(split: SplitIndex, run: int) -> int:

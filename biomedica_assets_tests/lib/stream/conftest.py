@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from biomedica_assets.lib.stream import index as index_module
-from biomedica_assets.lib.stream.index import Index, SplitEntries
+from biomedica_assets.lib.stream.index import Index
 
 
 @dataclasses.dataclass
@@ -25,10 +26,10 @@ class Physical:
     shards: list[tuple[str, int]]
     where: dict[str, tuple[int, int, int]]
 
-    def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> SplitEntries:
+    def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> dict[str, NDArray[np.int64]]:
         rows = sorted((*self.where[key], (repeat or {}).get(key, 1)) for key in keys)
         columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-        return SplitEntries(columns[0], columns[1], columns[2], columns[3])
+        return dict(zip(("shard", "start", "end", "repeat"), columns, strict=True))
 
     def index(
         self, keys: list[str] | None = None, *, repeat: dict[str, int] | None = None, block: int = 4, seed: int = 0

@@ -1,0 +1,107 @@
+"""The view ``samples``: one row per sample of the shards, with what the other tables say of it.
+
+Described once, as data: recipes read only the columns they name, and the catalog's SQL view is generated from the same
+list. A row is in the view because it is in ``shards``; everything else may be null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+
+import polars as pl
+
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURE_LABELS, FIGURES, IMAGES, SHARDS, Table
+
+JOINS: dict[str, tuple[Table, str]] = {
+    "shards": (SHARDS, "sample_key"),
+    "images": (IMAGES, "media_id"),
+    "figures": (FIGURES, "figure_id"),
+    "captions": (CAPTIONS, "figure_id"),
+    "articles": (ARTICLES, "article_id"),
+    "figure_labels": (FIGURE_LABELS, "media_id"),
+}
+"""Table -> the table and the column by which it joins ``shards``."""
+LABEL_LISTS = ("global", "local", "content")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ViewColumn:
+    """A column of the view: its name there, and table and column it comes from."""
+
+    name: str
+    table: str
+    source: str
+
+    @property
+    def meaning(self) -> str:
+        """What the source column means."""
+        table, _ = JOINS[self.table]
+        return next(column.meaning for column in table.columns if column.name == self.source)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Type of the source column."""
+        return JOINS[self.table][0].schema[self.source]
+
+
+def _from(table: str, *names: str) -> tuple[ViewColumn, ...]:
+    """Columns of a table; ``new=old`` renames."""
+    pairs = (name.partition("=") for name in names)
+    return tuple(ViewColumn(new, table, old or new) for new, _, old in pairs)
+
+
+COLUMNS: tuple[ViewColumn, ...] = (
+    *_from("shards", "sample_key", "media_id", "figure_id", "article_id", "license_group", "shard"),
+    *_from("shards", "image_ext", "sha256"),
+    *_from("images", "width", "height", "mode", "format", "n_frames", "bytes", "position", "href", "license_code"),
+    *_from("images", "pixel_hash"),
+    *_from("figures", "kind", "element", "label", "place", "section", "language", "n_mentions", "alt_text"),
+    *_from("captions", "caption", "caption_title=title", "caption_inherited=inherited", "caption_chars=n_chars"),
+    *_from("articles", "pmcid", "pmid", "doi", "title", "article_type", "journal", "publisher", "year", "subjects"),
+    *_from("articles", "article_language=language", "is_retracted", "n_references"),
+    *_from("figure_labels", "cluster", "panel_type", "panel_subtype", *LABEL_LISTS),
+    *_from("figure_labels", "panel_type_confidence", "panel_subtype_confidence"),
+    *_from("figure_labels", "global_confidence", "local_confidence", "content_confidence"),
+    *_from("figure_labels", "global_provenance", "simulated"),
+)
+BY_NAME: dict[str, ViewColumn] = {column.name: column for column in COLUMNS}
+
+
+def tables_of(names: Collection[str]) -> list[Table]:
+    """Tables that are read for these columns, ``shards`` first."""
+    wanted = {BY_NAME[name].table for name in names} | {"shards"}
+    return [table for name, (table, _) in JOINS.items() if name in wanted]
+
+
+def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collection[str] = ()) -> pl.DataFrame:
+    """Columns of the view for one chunk, in the order of the shards.
+
+    Args:
+        lake: the data directory.
+        chunk: partition key.
+        names: columns of the view.
+        extra: further columns of ``shards``.
+
+    Raises:
+        StoreError: a table that is needed has not been materialised for this chunk.
+    """
+    taken = {"sample_key", *extra, *(name for name in names if BY_NAME[name].table == "shards")}
+    keys = {key for _, key in JOINS.values()}
+    frame = lake.read_lazy(SHARDS, chunk).sort("shard", "start").select(sorted(taken | keys))
+    for table in tables_of(names)[1:]:
+        key = JOINS[table.name][1]
+        columns = {BY_NAME[name].source: name for name in names if BY_NAME[name].table == table.name}
+        wanted = [pl.col(source).alias(name) for source, name in columns.items() if source != key]
+        joined = lake.read_lazy(table, chunk).select(pl.col(key), *wanted)
+        frame = frame.join(joined, on=key, how="left", validate="m:1", maintain_order="left")
+        taken.update(columns.values())
+    return frame.select(sorted(taken)).collect()
+
+
+def view_sql() -> str:
+    """``CREATE VIEW samples`` over views named like the tables, for the catalog."""
+    columns = ",\n  ".join(f'{c.table}."{c.source}" AS "{c.name}"' for c in COLUMNS)
+    joins = "\n".join(f"LEFT JOIN {name} USING ({key})" for name, (_, key) in JOINS.items() if name != "shards")
+    return f"CREATE OR REPLACE VIEW samples AS SELECT\n  {columns}\nFROM shards\n{joins}"

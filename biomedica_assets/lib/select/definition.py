@@ -1,0 +1,151 @@
+"""A recipe as a YAML file: what may stand in it, and clear words where something else does.
+
+``full``, ``balanced`` and ``filtered`` are shipped in ``shipped/``; a file ``recipes/NAME.yaml`` in the data directory
+adds a recipe, or replaces the shipped one of that name. Which columns and concepts exist is checked when it is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import pydantic
+import yaml
+
+from biomedica_assets.lib.errors import PermanentFailure
+
+SHIPPED = Path(__file__).parent / "shipped"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SUFFIX = ".yaml"
+
+License = Literal["commercial", "noncommercial", "other"]
+Dedup = Literal["near", "pixels", "bytes", "none"]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class RecipeError(PermanentFailure):
+    """A recipe cannot be used as it is written; the message names the file or recipe, the place and the way out."""
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Concepts(_Strict):
+    """What the labels of a sample decide. Concepts are named by id or by any of their names; narrower ones count."""
+
+    include: tuple[str, ...] = pydantic.Field((), strict=False, description="Only samples with one of these.")
+    exclude: tuple[str, ...] = pydantic.Field((), strict=False, description="No samples with one of these.")
+    min_confidence: Share = pydantic.Field(0.0, description="Labels below this confidence count as absent.")
+    caps: dict[str, Annotated[int, pydantic.Field(ge=0)]] = pydantic.Field(
+        default_factory=dict, description="At most so many samples of a top concept."
+    )
+    balance: Annotated[float, pydantic.Field(gt=0, le=1)] | None = pydantic.Field(
+        None, description="Keep this share of the samples, by one cap for all top concepts."
+    )
+    weights: dict[str, Annotated[float, pydantic.Field(ge=0, le=100)]] = pydantic.Field(
+        default_factory=dict, description="How often a sample of a top concept comes in a training epoch, on average."
+    )
+
+    @property
+    def needed(self) -> bool:
+        """Whether labels are needed to build the recipe."""
+        return bool(self.include or self.exclude or self.caps or self.balance or self.weights)
+
+
+class Splits(_Strict):
+    """Shares of the articles in each split; the rest trains. The seed is apart: recipes share held-out articles."""
+
+    validation: Share = 0.05
+    test: Share = 0.05
+    seed: int = 0
+
+    @pydantic.model_validator(mode="after")
+    def _leave_some(self) -> Splits:
+        if self.validation + self.test > 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} are more than everything")
+        return self
+
+
+class Recipe(_Strict):
+    """A definition. Fields that are left out have the values below."""
+
+    title: str = pydantic.Field("", description="One line for people.")
+    description: str = pydantic.Field("", description="What the subset is for.")
+    where: str = pydantic.Field("", description="SQL condition over the columns of the view samples; empty takes all.")
+    licenses: tuple[License, ...] = pydantic.Field(
+        ("commercial", "noncommercial", "other"), strict=False, min_length=1, description="Licence groups taken."
+    )
+    concepts: Concepts = pydantic.Field(default_factory=lambda: Concepts.model_validate({}))
+    dedup: Dedup = pydantic.Field("near", description="Keep one image of each duplicate group; near is the widest.")
+    decontaminate: bool = pydantic.Field(True, description="Leave out images that evaluation tasks use.")
+    seed: int = pydantic.Field(0, description="Of caps, weights and the order of training.")
+    splits: Splits = Splits()
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """Names of all recipes: the shipped ones and those of a folder of the user's, sorted."""
+    found = {path.stem for place in (SHIPPED, folder) if place is not None for path in place.glob(f"*{_SUFFIX}")}
+    return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def load(name: str, folder: Path | None = None) -> Recipe:
+    """The recipe of a name.
+
+    Args:
+        name: file name without ``.yaml``.
+        folder: the user's recipes, usually ``recipes`` in the data directory; they win over shipped ones.
+
+    Raises:
+        RecipeError: there is none of that name, or it is not valid.
+    """
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"{name!r} cannot be a recipe's name: a-z, 0-9, _ and -, at most 63")
+    for place in (folder, SHIPPED):
+        path = place / f"{name}{_SUFFIX}" if place else None
+        if path and path.is_file():
+            return parse(path.read_text(encoding="utf-8"), str(path))
+    known = names(folder)
+    raise RecipeError(f"there is no recipe {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
+
+
+def parse(text: str, where: str) -> Recipe:
+    """A recipe from YAML.
+
+    Raises:
+        RecipeError: it is no YAML, or holds an unknown field or a wrong value; the message names each.
+    """
+    try:
+        raw: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{where}: expected fields such as 'where:', found {type(raw).__name__}")
+    try:
+        return Recipe.model_validate(cast("dict[str, Any]", raw))
+    except pydantic.ValidationError as error:
+        raise RecipeError(f"{where}: " + "; ".join(_faults(error))) from error
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)``, or nothing if no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
+
+
+def _faults(error: pydantic.ValidationError) -> list[str]:
+    said: list[str] = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        if fault["type"] == "extra_forbidden":
+            *outer, name = place.split(".")
+            model = {"concepts": Concepts, "splits": Splits}.get(".".join(outer), Recipe)
+            said.append(f"unknown field {place}{suggestion(name, model.model_fields)}")
+        else:
+            given = fault["input"]
+            hint = suggestion(given, ("commercial", "noncommercial", "other")) if "licenses" in place else ""
+            said.append(f"{place} = {given!r}: {fault['msg']}{hint}")
+    return said

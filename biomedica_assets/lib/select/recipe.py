@@ -1,0 +1,212 @@
+"""The stage of the asset ``recipe``: from a definition to the list of samples, their byte ranges and splits.
+
+A recipe is a query with a record: which samples were there, how many each step left out and why, which definition and
+which data it was. Nothing is copied; training reads the list through virtual shards (``lib.stream``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.progress import SILENT, Progress
+from biomedica_assets.lib.report import Picture, Report, Scalar
+from biomedica_assets.lib.select import plots, selection, splits
+from biomedica_assets.lib.select.concepts import Vocabulary
+from biomedica_assets.lib.select.definition import NAME, Recipe, RecipeError
+from biomedica_assets.lib.select.selection import Tally
+from biomedica_assets.lib.store.lake import Lake, file_entry
+from biomedica_assets.lib.store.manifest import FileEntry
+from biomedica_assets.lib.tables import (
+    ARTICLES,
+    CAPTIONS,
+    DUPLICATES,
+    EVALUATION_MATCHES,
+    FIGURE_LABELS,
+    FIGURES,
+    IMAGES,
+    RECIPE,
+    SHARDS,
+    TAXONOMY,
+    Table,
+)
+
+VERSION = "1"
+READS: tuple[Table, ...] = (
+    SHARDS,
+    IMAGES,
+    FIGURES,
+    CAPTIONS,
+    ARTICLES,
+    FIGURE_LABELS,
+    TAXONOMY,
+    DUPLICATES,
+    EVALUATION_MATCHES,
+)
+"""Everything a recipe may read; its manifest names all of it that exists."""
+INDEX_SUFFIX = ".index"
+
+
+class WriteIndex(Protocol):
+    """Writes the index that virtual shards are read by; ``lib.stream.index.write`` is one."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        recipe: str,
+        seed: int,
+        shards: Sequence[tuple[str, int]],
+        splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
+    ) -> None:
+        """Write ``path``.
+
+        Args:
+            path: where to.
+            recipe: its name.
+            seed: of the order of training.
+            shards: path below the data directory and size of each shard.
+            splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes) and ``repeat``.
+        """
+        ...
+
+
+def build_recipe(
+    lake: Lake, name: str, recipe: Recipe, *, write_index: WriteIndex, progress: Progress = SILENT
+) -> Report:
+    """Fill one partition of ``recipe``: the list of samples, and beside it the index for virtual shards.
+
+    Args:
+        lake: the data directory.
+        name: of the recipe, the partition key.
+        recipe: what it is.
+        write_index: how the index is written.
+        progress: told of each chunk.
+
+    Raises:
+        RecipeError: the definition names an unknown column or concept, or selects nothing.
+        StoreError: a table that it needs has not been materialised.
+    """
+    began = time.perf_counter()
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"{name!r} cannot be a recipe's name: a-z, 0-9, _ and -, at most 63")
+    chunks = lake.partitions(SHARDS)
+    labelled = bool(chunks) and set(chunks) <= set(lake.partitions(FIGURE_LABELS))
+    tally = Tally()
+    try:
+        selected, vocabulary = selection.select(lake, recipe, chunks, tally, labelled=labelled, progress=progress)
+    except RecipeError as error:
+        raise RecipeError(f"recipe {name}: {error}") from error
+    if not selected.height:
+        raise RecipeError(
+            f"recipe {name} selects none of {tally.considered:,} samples; left out: "
+            + (", ".join(f"{why} {n:,}" for why, n in sorted(tally.left_out.items()) if n) or "nothing")
+        )
+    selected, split = selection.split(lake, recipe, selected, tally)
+    order = pl.col("split").replace_strict({s: n for n, s in enumerate(splits.NAMES)}, return_dtype=pl.Int8)
+    selected = selected.sort(order, "shard", "start").with_row_index("position").cast({"position": pl.Int64})
+    frame = selected.select(RECIPE.schema.names())
+    index = _publish_index(lake, name, recipe, frame, write_index)
+    metrics = _metrics(frame, tally, split)
+    manifest = lake.publish(
+        RECIPE,
+        name,
+        frame,
+        code_version=VERSION,
+        inputs=_inputs(lake),
+        config=recipe.model_dump(mode="json"),
+        n_in=frame.height,
+        n_out=frame.height,
+        files=[index],
+        metrics=metrics,
+    )
+    _remove_old(lake, name, index)
+    return Report(
+        asset=RECIPE.name,
+        partition=name,
+        data_version=manifest.data_version,
+        rows=frame.height,
+        n_in=frame.height,
+        n_out=frame.height,
+        bytes_written=manifest.bytes,
+        seconds=time.perf_counter() - began,
+        metrics=metrics,
+        preview=tuple(frame.head(8).select("sample_key", "split", "concept", "repeat").iter_rows(named=True)),
+        pictures=(_picture(name, frame, tally, vocabulary),),
+    )
+
+
+def _inputs(lake: Lake) -> dict[str, str]:
+    wanted: list[tuple[Table, str | None]] = []
+    for table in READS:
+        if table.partitioning == "chunk":
+            wanted += [(table, chunk) for chunk in lake.partitions(table)]
+        elif lake.manifest(table, None):
+            wanted.append((table, None))
+    return lake.inputs(*wanted)
+
+
+def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, write_index: WriteIndex) -> FileEntry:
+    """Write the index under the name of its digest: one that a training run has open is never another's."""
+    sizes: dict[str, int] = {}
+    for chunk in lake.partitions(SHARDS):
+        manifest = lake.manifest(SHARDS, chunk)
+        sizes |= {entry.path: entry.bytes for entry in (manifest.files if manifest else ())}
+    listed = sorted(frame["shard"].unique())
+    if missing := [path for path in listed if path not in sizes]:
+        raise StoreError(f"the manifests of shards do not list {missing[0]}; make the shards again")
+    numbers = pl.DataFrame({"shard": listed}).with_row_index("number").cast({"number": pl.Int64})
+    numbered = frame.join(numbers, on="shard", maintain_order="left")
+    columns = {"shard": "number", "start": "start", "end": "end", "repeat": "repeat"}
+    by_split = {
+        split: {new: numbered.filter(split=split)[old].cast(pl.Int64).to_numpy() for new, old in columns.items()}
+        for split in splits.NAMES
+    }
+    folder = lake.root / "recipes" / name
+    draft = folder / f"draft{INDEX_SUFFIX}"
+    write_index(draft, recipe=name, seed=recipe.seed, shards=[(path, sizes[path]) for path in listed], splits=by_split)
+    entry = file_entry(lake, draft)
+    final = draft.rename(folder / f"{entry.sha256[:16]}{INDEX_SUFFIX}")
+    return dataclasses.replace(entry, path=lake.path_below(final))
+
+
+def _remove_old(lake: Lake, name: str, index: FileEntry) -> None:
+    """Indexes of earlier builds; a stream that has one open reads on."""
+    for path in (lake.root / "recipes" / name).glob(f"*{INDEX_SUFFIX}"):
+        if lake.path_below(path) != index.path:
+            path.unlink(missing_ok=True)
+
+
+def _metrics(frame: pl.DataFrame, tally: Tally, split: splits.Split) -> dict[str, Scalar]:
+    counts = dict(frame["split"].value_counts().iter_rows())
+    size = frame["end"] - frame["start"]
+    metrics: dict[str, Scalar] = {
+        "considered": tally.considered,
+        "selected": frame.height,
+        "samples_per_epoch": int(frame.filter(split=splits.TRAIN)["repeat"].sum()),
+        "articles": frame["article_id"].n_unique(),
+        "selected_bytes": int(size.sum()),
+        "split_components": split.components,
+        "largest_component_articles": split.largest,
+    }
+    metrics |= {name: counts.get(name, 0) for name in splits.NAMES}
+    return metrics | dict(sorted(tally.left_out.items()))
+
+
+def _picture(name: str, frame: pl.DataFrame, tally: Tally, vocabulary: Vocabulary | None) -> Picture:
+    if vocabulary and tally.available:
+        taken: dict[str, int] = dict(frame["concept"].drop_nulls().value_counts().iter_rows())
+        named = {vocabulary.labels.get(c, c): (n, taken.get(c, 0)) for c, n in tally.available.items()}
+        return plots.taken_of_available(f"Recipe {name}: samples by top concept", named)
+    groups: dict[str, int] = dict(frame["license_group"].value_counts().iter_rows())
+    return plots.taken_of_available(
+        f"Recipe {name}: samples by licence group", {group: (n, n) for group, n in groups.items()}
+    )

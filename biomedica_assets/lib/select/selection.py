@@ -1,0 +1,145 @@
+"""Which samples a recipe takes, step by step, with what each step left out.
+
+The steps: evaluation images, licences, concepts, the SQL condition, duplicates, caps, splits, weights. Those that look
+at one sample alone run chunk by chunk, so memory holds all columns of one chunk and few columns of what is selected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import polars as pl
+
+from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.progress import Progress, track
+from biomedica_assets.lib.select import concepts, predicate, quotas, splits
+from biomedica_assets.lib.select.catalog_view import read_samples
+from biomedica_assets.lib.select.concepts import Vocabulary
+from biomedica_assets.lib.select.definition import Recipe
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, TAXONOMY
+
+_RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end")
+_NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "sha256", "width", "height"})
+
+
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """How many samples there were and where they went.
+
+    Attributes:
+        considered: samples in the shards.
+        left_out: by step.
+        available: samples of the shards by top concept.
+    """
+
+    considered: int = 0
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    available: Counter[str] = dataclasses.field(default_factory=Counter[str])
+
+    def keep(self, frame: pl.DataFrame, mask: pl.Series, why: str) -> pl.DataFrame:
+        """The rows of the mask; the others are counted under ``why``."""
+        kept = frame.filter(mask)
+        self.left_out[why] += frame.height - kept.height
+        return kept
+
+
+def select(
+    lake: Lake, recipe: Recipe, chunks: Sequence[str], tally: Tally, *, labelled: bool, progress: Progress
+) -> tuple[pl.DataFrame, Vocabulary | None]:
+    """Samples that pass every step but the splits, with ``concept`` and ``repeat``."""
+    asked = recipe.concepts
+    if asked.needed and not labelled:
+        raise StoreError("this recipe names concepts, but figure_labels is not complete; materialise it first")
+    vocabulary = Vocabulary(lake.read(TAXONOMY, None)) if lake.manifest(TAXONOMY, None) else None
+    if asked.needed and vocabulary is None:
+        raise StoreError("this recipe names concepts, but taxonomy has not been materialised; do that first")
+    caps = {vocabulary.find_top(c): n for c, n in asked.caps.items()} if vocabulary else {}
+    weights = {vocabulary.find_top(c): w for c, w in asked.weights.items()} if vocabulary else {}
+    condition = predicate.check(recipe.where, vocabulary.ids if vocabulary else ())
+    used = lake.read(EVALUATION_MATCHES, None)["media_id"] if recipe.decontaminate else pl.Series(dtype=pl.String)
+    found: list[pl.DataFrame] = []
+    for chunk in track(chunks, progress, "select", len(chunks), "chunks"):
+        names = {*_NAMES, *condition.columns, *(concepts.LABEL_COLUMNS if labelled else ())}
+        names |= {"pixel_hash"} if recipe.dedup == "pixels" else set[str]()
+        rows = read_samples(lake, chunk, names, extra=("start", "end"))
+        found.append(_of_chunk(rows, recipe, condition, vocabulary, used, tally, labelled=labelled))
+    selected = pl.concat(found) if found else pl.DataFrame()
+    if not selected.height:
+        return selected, vocabulary
+    selected = tally.keep(selected, _first_of_group(lake, recipe, selected), "left_out_duplicate")
+    selected = selected.with_columns(quotas.rarest(selected["tops"]).alias("concept"))
+    if asked.balance is not None:
+        selected = tally.keep(selected, selected["concept"].is_not_null(), "left_out_unlabelled")
+        sizes = dict(selected["concept"].value_counts().iter_rows())
+        cap = quotas.balancing_cap(sizes.values(), asked.balance)
+        caps = {concept: min(cap, caps.get(concept, cap)) for concept in sizes}
+    if caps:
+        within = quotas.within_caps(selected["concept"], selected["sample_key"], caps, recipe.seed)
+        selected = tally.keep(selected, within, "left_out_cap")
+    repeat = quotas.repeats(selected["concept"], selected["sample_key"], weights, recipe.seed)
+    return selected.with_columns(repeat.alias("repeat")), vocabulary
+
+
+def _of_chunk(
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    condition: predicate.Predicate,
+    vocabulary: Vocabulary | None,
+    used: pl.Series,
+    tally: Tally,
+    *,
+    labelled: bool,
+) -> pl.DataFrame:
+    """Rows of one chunk that pass the steps that look at one sample alone."""
+    asked = recipe.concepts
+    tally.considered += rows.height
+    none = pl.lit([], dtype=pl.List(pl.String))
+    rows = rows.with_columns(
+        (concepts.concepts_of(asked.min_confidence) if labelled else none).alias("concepts"),
+        (concepts.top_concepts_of(asked.min_confidence) if labelled else none).alias("tops"),
+    )
+    tally.available.update(rows["tops"].explode(empty_as_null=False).drop_nulls().to_list())
+    rows = tally.keep(rows, ~rows["media_id"].is_in(used.implode()), "left_out_evaluation")
+    rows = tally.keep(rows, rows["license_group"].is_in(list(recipe.licenses)), "left_out_license")
+    if vocabulary and asked.include:
+        wanted = list(vocabulary.with_narrower(asked.include))
+        rows = tally.keep(rows, _has_any(rows, wanted), "left_out_concept")
+    if vocabulary and asked.exclude:
+        unwanted = list(vocabulary.with_narrower(asked.exclude))
+        rows = tally.keep(rows, ~_has_any(rows, unwanted), "left_out_concept")
+    rows = tally.keep(rows, predicate.matches(condition, rows), "left_out_where")
+    area = (pl.col("width").cast(pl.Int64) * pl.col("height")).fill_null(0).alias("area")
+    digest = pl.col("pixel_hash") if recipe.dedup == "pixels" else pl.col("sha256")
+    return rows.select("sample_key", *_RANGES, "tops", area, digest.alias("digest"))
+
+
+def _has_any(rows: pl.DataFrame, wanted: list[str]) -> pl.Series:
+    return rows.select(pl.col("concepts").list.set_intersection(pl.lit(wanted)).list.len() > 0).to_series()
+
+
+def _first_of_group(lake: Lake, recipe: Recipe, selected: pl.DataFrame) -> pl.Series:
+    """Which samples stand for their duplicate group: the one with most pixels, the lowest key among equals."""
+    if recipe.dedup == "none":
+        return pl.repeat(value=True, n=selected.height, eager=True)
+    numbered = selected.select("sample_key", "media_id", "area", "digest").with_row_index("row")
+    if recipe.dedup == "near":
+        groups = lake.read_lazy(DUPLICATES, None).select("media_id", "group").collect()
+        numbered = numbered.join(groups, on="media_id", how="left", maintain_order="left")
+        numbered = numbered.with_columns(pl.col("group").fill_null(pl.col("media_id")).alias("digest"))
+    best = numbered.sort("digest", "area", "sample_key", descending=[False, True, False])
+    return numbered["row"].is_in(best.unique("digest", keep="first")["row"].implode())
+
+
+def split(lake: Lake, recipe: Recipe, selected: pl.DataFrame, tally: Tally) -> tuple[pl.DataFrame, splits.Split]:
+    """The samples with their split; weights hold in training alone."""
+    known = lake.manifest(DUPLICATES, None) is not None
+    duplicates = lake.read(DUPLICATES, None) if known else DUPLICATES.empty()
+    split = splits.assign(selected, duplicates, recipe.splits)
+    selected = selected.with_columns(split.names.alias("split"))
+    selected = tally.keep(selected, selected["split"].is_not_null(), "left_out_widespread")
+    training = pl.col("split") == splits.TRAIN
+    selected = selected.with_columns(pl.when(training).then("repeat").otherwise(1).cast(pl.Int32).alias("repeat"))
+    return tally.keep(selected, selected["repeat"] > 0, "left_out_weight"), split
