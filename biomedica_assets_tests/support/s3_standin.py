@@ -29,7 +29,8 @@ class S3StandIn:
     Attributes:
         root: directory whose files are the objects; read anew for every request.
         bucket: name of the bucket.
-        faults: key -> faults of its next requests, consumed from the left; change it while the server runs.
+        faults: key -> faults of its next requests, consumed from the left; change it while the server runs. A listing
+            has the key ``?<prefix>`` and knows only faults with a status.
         storm: fails a request with 503 when it says so; called with the number of requests now in flight.
         before: called with the key before an object is served, for example to change the object.
         delay: seconds that every answer takes.
@@ -138,6 +139,8 @@ class S3StandIn:
             query.get("continuation-token", ""),
         )
         self.requests[f"?{prefix}"] += 1
+        if planned := self.faults.get(f"?{prefix}"):
+            return _error(int(planned.pop(0)), "SlowDown")
         entries = sorted({self._entry(key, prefix, delimiter) for key in self._keys() if key.startswith(prefix)})
         page = [entry for entry in entries if entry > after][:PAGE]
         more = bool(page) and page[-1] != entries[-1]

@@ -23,8 +23,8 @@ from biomedica_assets.lib.tables import ARTICLE_INDEX, CHUNK_LISTING
 
 VERSION = "1"
 STAGE = ARTICLE_INDEX.name
-# "ChemistryOpen. 2026 Sep 1;15(9):e70282. doi: …": the journal ends where ". <year>" begins.
-_CITATION = re.compile(r"\s*(?P<journal>.+?)\.?\s+(?P<year>1[5-9]\d\d|20\d\d)\b")
+# "ChemistryOpen. 2026 Sep 1;15(9):e70282. doi: …": the journal ends where ". <year>" begins. "0000" stands for no year.
+_CITATION = re.compile(r"\s*(?P<journal>.*?)\.?\s+(?P<year>1[5-9]\d\d|20\d\d|0000)\b")
 _DECIDED = ("selected", "left_out_because")
 
 
@@ -189,8 +189,8 @@ def _row(item: Listed, metadata: ArticleMetadata) -> dict[str, object]:
         "manuscript_id": metadata.manuscript_id,
         "title": metadata.title,
         "citation": metadata.citation,
-        "journal": citation["journal"] if citation else None,
-        "year": int(citation["year"]) if citation else None,
+        "journal": (citation["journal"] or None) if citation else None,
+        "year": (int(citation["year"]) or None) if citation else None,
         "license_raw": metadata.license_raw,
         "license_code": code,
         "license_group": group_of(code),

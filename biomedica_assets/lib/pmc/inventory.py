@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import hashlib
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,8 @@ def refresh_inventory(
     """
     began = time.monotonic()
     folder = lake.root / FOLDER
+    for leftover in folder.glob(f"{atomic.TEMPORARY_PREFIX}*/"):
+        shutil.rmtree(leftover)  # of a refresh that was killed
     kept = _kept(lake, chunk_span)
     taken = _take(source, folder, kept, progress)
     path = folder / f"{taken.name}.parquet"
@@ -154,7 +157,7 @@ def _compare(db: duckdb.DuckDBPyConnection, source: PmcSource, folder: Path, kep
     """Write the listing ``name`` from what is loaded and from the listing before."""
     old = folder / f"{kept.name}.parquet" if kept else None
     gone: list[str] = []
-    for key, answer in source.get_many(listing.candidates(db, old), str):
+    for key, answer in source.get_many(listing.compare(db, old), str):
         if isinstance(answer, ObjectMissing):
             gone.append(key)
         elif isinstance(answer, SourceError):

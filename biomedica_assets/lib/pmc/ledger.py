@@ -37,7 +37,7 @@ class Ledger:
         self._entries: dict[str, Verified] = {}
         try:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             lines = []
         for line in lines:
             try:

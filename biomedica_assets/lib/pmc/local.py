@@ -90,7 +90,7 @@ class LocalSource:
 
     def _path(self, key: str) -> Path:
         path = self.root / check_key(key)
-        if not path.resolve().is_relative_to(self.root):
+        if not Path(os.path.realpath(path)).is_relative_to(self.root):
             raise KeyRefused(key, f"{key} is a symbolic link that leaves {self.root}; it is not followed")
         return path
 

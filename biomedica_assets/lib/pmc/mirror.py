@@ -85,6 +85,7 @@ class Mirror:
         self._rehash = rehash
         self._ledgers: dict[tuple[str, str], Ledger] = {}
         self._changed: dict[str, dict[str, str]] = {}
+        self._swept: set[str] = set()
         self.fetched = self.fetched_bytes = self.present = 0
 
     def path(self, wanted: Wanted) -> Path:
@@ -165,6 +166,10 @@ class Mirror:
                 self.present += 1
                 ready.append((wanted, path))
             else:
+                if wanted.article_id not in self._swept:
+                    # What a kill left behind; nothing of this article is being written yet.
+                    atomic.sweep(path.parent)
+                    self._swept.add(wanted.article_id)
                 yield wanted
 
     def _is_here(self, wanted: Wanted, path: Path) -> bool:
