@@ -1,7 +1,7 @@
 """How far annotators agree: Krippendorff's alpha, Fleiss' and Cohen's kappa per question, with bootstrap intervals.
 
-Values come from the libraries of the field (krippendorff, statsmodels). Alpha takes any number of votes per cluster; Fleiss'
-kappa is computed on the clusters that have the usual number of votes, Cohen's on the clusters that two people share.
+Values come from the libraries of the field (krippendorff, statsmodels). Alpha takes any number of votes per cluster;
+Fleiss' kappa is computed on the clusters that have the usual number of votes, Cohen's on those that two people share.
 Intervals are percentile bootstraps over clusters (Efron 1979), seeded. A set answer counts as one value; a second alpha
 with the Jaccard distance gives part of the credit for sets that overlap (Passonneau's idea for multi-label coding).
 """
@@ -9,8 +9,10 @@ with the Jaccard distance gives part of the credit for sets that overlap (Passon
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +89,7 @@ def jaccard(values: Sequence[str]) -> Floats:
 
 def alpha(counts: Codes, distances: Floats) -> float | None:
     """Krippendorff's alpha from items x values counts; None if there is nothing to compare or only one value."""
-    import krippendorff
-
+    krippendorff: Any = importlib.import_module("krippendorff")
     used = counts[counts.sum(axis=1) >= 2]
     if not len(used) or (used.sum(axis=0) > 0).sum() < 2:
         return None
@@ -102,28 +103,29 @@ def alpha(counts: Codes, distances: Floats) -> float | None:
 
 def fleiss(counts: Codes) -> float | None:
     """Fleiss' kappa over the items that have the usual number of votes; None if it is undefined."""
-    from statsmodels.stats.inter_rater import fleiss_kappa
-
     totals = counts.sum(axis=1)
     several = totals[totals >= 2]
     if not len(several):
         return None
     sizes, n = np.unique(several, return_counts=True)
     used = counts[totals == sizes[np.argmax(n)]]
-    return float(fleiss_kappa(used)) if (used.sum(axis=0) > 0).sum() >= 2 else None
+    return float(_inter_rater().fleiss_kappa(used)) if (used.sum(axis=0) > 0).sum() >= 2 else None
 
 
 def cohen(first: Codes, second: Codes, n_values: int) -> float | None:
     """Cohen's kappa of two raters (codes, -1 where one gave none); None if it is undefined."""
-    from statsmodels.stats.inter_rater import cohens_kappa
-
     both = (first >= 0) & (second >= 0)
     table = np.zeros((n_values, n_values))
     np.add.at(table, (first[both], second[both]), 1)
     total = table.sum()
     if total < 2 or (table.sum(axis=0) @ table.sum(axis=1)) == total**2:  # all in one value: chance agreement is 1
         return None
-    return float(cohens_kappa(table, return_results=False))
+    return float(_inter_rater().cohens_kappa(table, return_results=False))
+
+
+def _inter_rater() -> Any:
+    """The module of statsmodels, which has no types; imported late because it takes a second."""
+    return importlib.import_module("statsmodels.stats.inter_rater")
 
 
 def interval(

@@ -1,15 +1,16 @@
 """What people's verdicts on a sample of images say about propagated labels: precision with intervals, calibration.
 
 Belongs here: the audit sample, its estimates, and the map from raw confidence to precision. Audited images are labelled
-blind, with the same form as clusters; the comparison is made here, against what propagation alone would have said, since in
+blind, with the same form as clusters; they are compared with what propagation alone would have said, since in
 ``figure_labels`` the person's answer has won.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
@@ -81,8 +82,8 @@ def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy) -> p
             if question not in QUESTIONS or outcome.status != "agreed" or label[question] is None:
                 continue
             given = [label[question]] if question in SINGLE_CHOICE else list(label[question])
-            rows += [
-                {
+            for concept in given:
+                row: dict[str, object] = {
                     "media_id": media_id,
                     "question": question,
                     "concept_id": concept,
@@ -90,16 +91,14 @@ def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy) -> p
                     "correct": concept in outcome.answer,
                     "simulated": simulated,
                 }
-                for concept in given
-            ]
+                rows.append(row)
     schema = {"media_id": pl.String, "question": pl.String, "concept_id": pl.String, "raw": pl.Float32}
     return pl.DataFrame(rows, schema={**schema, "correct": pl.Boolean, "simulated": pl.Boolean}, orient="row")
 
 
 def precision(judged: pl.DataFrame) -> pl.DataFrame:
     """Precision per label and per question with the 95 % Wilson interval, in the schema of ``label_audit``."""
-    from statsmodels.stats.proportion import proportion_confint
-
+    proportion: Any = importlib.import_module("statsmodels.stats.proportion")
     whole = judged.with_columns(concept_id=pl.lit("all"))
     counted = (
         pl.concat([judged, whole])
@@ -112,7 +111,7 @@ def precision(judged: pl.DataFrame) -> pl.DataFrame:
     )
     rows: list[dict[str, object]] = []
     for row in counted.iter_rows(named=True):
-        low, high = proportion_confint(row["n_correct"], row["n"], alpha=0.05, method="wilson")
+        low, high = proportion.proportion_confint(row["n_correct"], row["n"], alpha=0.05, method="wilson")
         rows.append({**row, "precision": row["n_correct"] / row["n"], "low": float(low), "high": float(high)})
     return LABEL_AUDIT.frame(rows).sort("question", "concept_id")
 
@@ -122,20 +121,19 @@ def calibrate(judged: pl.DataFrame, min_verdicts: int = MIN_FOR_CALIBRATION) -> 
 
     Isotonic regression (Barlow et al. 1972) over single verdicts. Questions with fewer than ``min_verdicts`` get none.
     """
-    from sklearn.isotonic import IsotonicRegression
-
+    isotonic: Any = importlib.import_module("sklearn.isotonic")
     rows: list[dict[str, object]] = []
     for question in QUESTIONS:
         mine = judged.filter(pl.col("question") == question).drop_nulls("raw").sort("raw", "media_id", "concept_id")
         if mine.height < min_verdicts:
             continue
-        fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        fit = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         fit.fit(mine["raw"].to_numpy(), mine["correct"].cast(pl.Float64).to_numpy())
-        knots = zip(np.asarray(fit.X_thresholds_), np.asarray(fit.y_thresholds_), strict=True)
-        rows += [
-            {"question": question, "knot": i, "raw": float(x), "confidence": float(y), "n": mine.height}
-            for i, (x, y) in enumerate(knots)
-        ]
+        raws: list[float] = fit.X_thresholds_.tolist()
+        knots = zip(raws, fit.y_thresholds_.tolist(), strict=True)
+        for knot, (raw, confidence) in enumerate(knots):
+            row: dict[str, object] = {"question": question, "knot": knot, "n": mine.height}
+            rows.append(row | {"raw": raw, "confidence": confidence})
     return LABEL_CALIBRATION.frame(rows).sort("question", "knot")
 
 

@@ -21,12 +21,15 @@ from typing import Any
 
 from biomedica_assets.lib.annotate.annotators import Register, check_name
 from biomedica_assets.lib.annotate.form import Answer, read_answer
+from biomedica_assets.lib.annotate.plain import as_object
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason, StoreError
 
 STAGE = "expert_votes"
 TASKS = ("label", "adjudication", "audit", "override")
 IMAGE_TASKS = ("audit", "override")
+_TEXTS = ("vote_id", "annotator", "source", "task", "time", "taxonomy_version", "guideline_version")
+_MAX_SECONDS = 10_000_000
 _VOTE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{7,79}")
 _MEDIA_ID = re.compile(r"[a-z0-9_-]{1,200}")
 
@@ -98,39 +101,59 @@ def read_vote(raw: Mapping[str, Any], taxonomy: Taxonomy) -> Vote:
         InvalidVote: a field is missing, of the wrong type or not allowed.
         InvalidAnswer: the answer breaks the rules of the form.
     """
-    known = set(Vote.__dataclass_fields__)
-    if odd := set(raw) - known:
+    if odd := set(raw) - set(Vote.__dataclass_fields__):
         raise InvalidVote(f"unknown field {sorted(odd)[0][:60]!r}")
-    texts = {"vote_id": _VOTE_ID, "annotator": None, "source": None, "task": None, "time": None}
-    for name, pattern in {**texts, "taxonomy_version": None, "guideline_version": None}.items():
-        value = raw.get(name)
-        if not isinstance(value, str) or not value or len(value) > 200 or (pattern and not pattern.fullmatch(value)):
-            raise InvalidVote(f"{name} is missing or malformed: {str(value)[:60]!r}")
-    if raw["task"] not in TASKS or raw["source"] not in {"human", "simulated", "imported"}:
-        raise InvalidVote(f"task {raw['task'][:40]!r} or source {raw['source'][:40]!r} is none of the known ones")
-    cluster, media_id, withdraws = raw.get("cluster"), raw.get("media_id"), raw.get("withdraws")
+    texts = {name: _text(raw, name) for name in _TEXTS}
+    if not _VOTE_ID.fullmatch(texts["vote_id"]):
+        raise InvalidVote(f"vote_id is malformed: {texts['vote_id'][:80]!r}")
+    if texts["task"] not in TASKS or texts["source"] not in {"human", "simulated", "imported"}:
+        raise InvalidVote(f"task {texts['task'][:40]!r} or source {texts['source'][:40]!r} is none of the known ones")
+    cluster, media_id = _target(raw, texts["task"])
+    seconds, withdraws, given = raw.get("seconds"), raw.get("withdraws"), as_object(raw.get("answer"))
+    if seconds is not None and not (_is_number(seconds) and 0 <= seconds <= _MAX_SECONDS):
+        raise InvalidVote(f"seconds must be a number from 0 to {_MAX_SECONDS:,}")
+    if withdraws is not None and not (isinstance(withdraws, str) and _VOTE_ID.fullmatch(withdraws)):
+        raise InvalidVote(f"withdraws is no vote id: {str(withdraws)[:60]!r}")
+    if (given is None) == (withdraws is None):
+        raise InvalidVote("a record has either an answer (an object) or the id of the vote it withdraws")
+    partial = texts["source"] == "imported" or texts["task"] in {*IMAGE_TASKS, "adjudication"}
+    vote = Vote(
+        **texts,
+        cluster=cluster,
+        media_id=media_id,
+        cluster_model=_text(raw, "cluster_model") if raw.get("cluster_model") is not None else None,
+        answer=read_answer(given, taxonomy, partial=partial) if given is not None else None,
+        withdraws=withdraws,
+        seconds=seconds,
+    )
+    try:
+        vote.line().encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair: JSON can spell it, a file cannot hold it
+        raise InvalidVote(f"the vote holds text that is no Unicode: {error.reason}") from error
+    return vote
+
+
+def _text(raw: Mapping[str, Any], name: str) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise InvalidVote(f"{name} is missing or malformed: {str(value)[:60]!r}")
+    return value
+
+
+def _target(raw: Mapping[str, Any], task: str) -> tuple[int | None, str | None]:
+    """Cluster and image that are judged."""
+    cluster, media_id = raw.get("cluster"), raw.get("media_id")
     if cluster is not None and (isinstance(cluster, bool) or not isinstance(cluster, int) or not 0 <= cluster < 2**31):
         raise InvalidVote(f"cluster must be a number from 0: {str(cluster)[:60]!r}")
     if media_id is not None and not (isinstance(media_id, str) and _MEDIA_ID.fullmatch(media_id)):
         raise InvalidVote(f"media_id is malformed: {str(media_id)[:60]!r}")
-    if (raw["task"] in IMAGE_TASKS) != (media_id is not None) or (media_id is None and cluster is None):
-        raise InvalidVote(
-            f"a vote of task {raw['task']} needs {'media_id' if raw['task'] in IMAGE_TASKS else 'cluster'}"
-        )
-    model, seconds = raw.get("cluster_model"), raw.get("seconds")
-    if model is not None and not isinstance(model, str):
-        raise InvalidVote("cluster_model must be text")
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
-        raise InvalidVote("seconds must be a number from 0")
-    if (raw.get("answer") is None) == (withdraws is None):
-        raise InvalidVote("a record has either an answer or the id of the vote it withdraws")
-    if withdraws is not None and not (isinstance(withdraws, str) and _VOTE_ID.fullmatch(withdraws)):
-        raise InvalidVote(f"withdraws is no vote id: {str(withdraws)[:60]!r}")
-    if raw.get("answer") is not None and not isinstance(raw["answer"], dict):
-        raise InvalidVote("answer must be an object")
-    partial = raw["source"] == "imported" or raw["task"] in {*IMAGE_TASKS, "adjudication"}
-    answer = read_answer(raw["answer"], taxonomy, partial=partial) if withdraws is None else None
-    return Vote(**{**{name: raw.get(name) for name in known}, "answer": answer})
+    if (task in IMAGE_TASKS) != (media_id is not None) or (media_id is None and cluster is None):
+        raise InvalidVote(f"a vote of task {task} needs {'media_id' if task in IMAGE_TASKS else 'cluster'}")
+    return cluster, media_id
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class BallotBox:
@@ -284,8 +307,8 @@ class BallotBox:
     def _take(self, name: str, path: Path, line: bytes) -> None:
         where = f"{path.name}, line {self._lines[name]}"
         try:
-            raw: Any = json.loads(line)
-            if not isinstance(raw, dict):
+            raw = as_object(json.loads(line))
+            if raw is None:
                 raise InvalidVote("the line is no JSON object")
             vote = read_vote(raw, self._taxonomy)
             if vote.annotator != name:
@@ -294,7 +317,7 @@ class BallotBox:
                 raise VoteConflict(f"duplicate vote: id {vote.vote_id} was given before by {known.annotator}")
             if name not in self.register.all():
                 raise InvalidVote(f"unknown annotator {name}; register the name and the votes count")
-        except (BiomedicaError, ValueError) as error:
+        except (BiomedicaError, ValueError, RecursionError) as error:
             reject = Reject(where, STAGE, RejectReason.VOTE_INVALID, str(error), None)
             self._rejects.setdefault(name, []).append(reject)
             return

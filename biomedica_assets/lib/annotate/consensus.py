@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE, SINGLE_CHOICE, hierarchy_problems
+from biomedica_assets.lib.annotate.plain import as_strings
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
@@ -65,8 +66,8 @@ def majority_of_one(answers: Sequence[str], rules: Rules) -> Outcome:
 def majority_of_sets(answers: Sequence[frozenset[str]], rules: Rules) -> Outcome:
     """Every concept that more than half of the votes name.
 
-    The agreement is that of the most disputed concept: the smaller of what backs its presence and what backs its absence
-    is the dissent, so with votes {a}, {a}, {a, b} it is 2/3 (b is out by two to one).
+    The agreement is that of the most disputed concept, the larger of what backs its presence and what backs its
+    absence: with votes {a}, {a}, {a, b} it is 2/3 (b is out by two to one).
 
     Args:
         answers: one set per vote, at least one vote; an empty set says that no concept fits.
@@ -190,7 +191,7 @@ def _answer(vote: dict[str, object], question: str) -> frozenset[str] | None:
 
 
 def _strings(value: object) -> list[str]:
-    return [str(v) for v in value] if isinstance(value, Iterable) else []
+    return as_strings(value) or []
 
 
 def open_questions(annotations: pl.DataFrame) -> pl.DataFrame:

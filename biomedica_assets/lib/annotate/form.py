@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from biomedica_assets.lib.annotate.plain import as_strings
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.errors import BiomedicaError
 
@@ -108,9 +109,9 @@ def hierarchy_problems(concepts: Mapping[str, Iterable[str]], taxonomy: Taxonomy
         if taxonomy.top(local) not in tops:
             wanted = taxonomy.get(taxonomy.top(local)).label
             found.append(f"local concept {taxonomy.get(local).label!r} needs the global concept {wanted!r}")
-    for subtype in concepts.get("panel_subtype", ()):
-        if taxonomy.top(subtype) not in set(concepts.get("panel_type", ())):
-            found.append(f"panel sub-type {taxonomy.get(subtype).label!r} needs the panel type 'several panels'")
+    types = set(concepts.get("panel_type", ()))
+    loose = [subtype for subtype in concepts.get("panel_subtype", ()) if taxonomy.top(subtype) not in types]
+    found += [f"panel sub-type {taxonomy.get(s).label!r} needs the panel type 'several panels'" for s in loose]
     return found
 
 
@@ -125,8 +126,8 @@ def choices(question: str, taxonomy: Taxonomy) -> tuple[str, ...]:
 def _ids(value: Any, question: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
-    ids = [value] if isinstance(value, str) else value
-    if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
+    ids = [value] if isinstance(value, str) else as_strings(value)
+    if ids is None:
         raise InvalidAnswer(f"{question} must be a list of concept ids")
     if len(set(ids)) != len(ids):
         raise InvalidAnswer(f"{question} names a concept twice")
@@ -158,7 +159,7 @@ class Guideline:
 @functools.cache
 def guideline() -> Guideline:
     """The guideline of this release."""
-    raw = resources.files(__package__).joinpath("guideline.md").read_text(encoding="utf-8")
+    raw = resources.files("biomedica_assets.lib.annotate").joinpath("guideline.md").read_text(encoding="utf-8")
     _, head, text = raw.split("---\n", 2)
     front: dict[str, str] = yaml.safe_load(head)
     return Guideline(front["version"], front["title"], text.strip())

@@ -155,7 +155,7 @@ def overrule(labels: pl.DataFrame, votes: pl.DataFrame, rules: Rules, taxonomy: 
 
 
 def coherent(labels: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
-    """Drop what an overruled answer leaves hanging: a sub-type without its panel type, a local concept without its top."""
+    """Drop what an overruled answer leaves hanging: sub-types without panel type, local concepts without their top."""
     hanging = pl.col("panel_subtype").is_not_null() & (pl.col("panel_type") != MULTIPLE).fill_null(value=True)
     labels = labels.with_columns(
         pl.when(hanging).then(None).otherwise(pl.col(name)).alias(name)
@@ -209,7 +209,11 @@ def label_images(
         simulated=pl.col("cluster").is_in(simulated_clusters.implode())
         | pl.col("media_id").is_in(simulated_images.implode()),
     )
-    return labels.select(FIGURE_LABELS.schema.names()).cast(dict(FIGURE_LABELS.schema)).sort("media_id")
+    return (
+        labels.select(FIGURE_LABELS.schema.names())
+        .cast({c.name: c.dtype for c in FIGURE_LABELS.columns})
+        .sort("media_id")
+    )
 
 
 def stage_labels(lake: Lake, chunk: str) -> Report:

@@ -1,8 +1,8 @@
 """Who labels which cluster, and what is shown: assignment with overlap, the order of work, the pictures of an item.
 
-The pictures of a cluster are those of its contact sheet (table ``contact_sheets``: central, random, border, seeded); the
-audit draws single images (``audit.sample``). Assignment is a pure function of names, seed and overlap, so nothing has to
-be stored and a crash loses nothing.
+The pictures of a cluster are those of its contact sheet (table ``contact_sheets``: central, random, border, seeded);
+the audit draws single images (``audit.sample``). Assignment is a pure function of names, seed and overlap, so nothing
+has to be stored and a crash loses nothing.
 """
 
 from __future__ import annotations

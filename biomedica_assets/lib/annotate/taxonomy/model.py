@@ -165,7 +165,8 @@ def parse(text: str, where: str) -> Taxonomy:
     """
     try:
         raw: dict[str, Any] = yaml.safe_load(text)
-        concepts = [Concept(**{**entry, "alt": tuple(entry.get("alt", ()))}) for entry in raw["concepts"]]
+        entries: list[dict[str, Any]] = raw["concepts"]
+        concepts = [Concept(alt=tuple(entry.pop("alt", ())), **entry) for entry in entries]
         return Taxonomy(str(raw["version"]), raw["title"], raw["axes"], concepts)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise PermanentFailure(f"{where} is not a taxonomy file: {error}") from error
@@ -179,11 +180,11 @@ def load() -> Taxonomy:
 
 def data_text(name: str) -> str:
     """Text of a data file that lies beside this module."""
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files("biomedica_assets.lib.annotate.taxonomy").joinpath(name).read_text(encoding="utf-8")
 
 
 def stage_taxonomy(lake: Lake) -> Report:
-    """Publish the table ``taxonomy`` with its exports (Turtle, JSON-LD, JSON) as files below ``annotations/taxonomy``."""
+    """Publish the table ``taxonomy``, with Turtle, JSON-LD and JSON exports below ``annotations/taxonomy``."""
     from biomedica_assets.lib.annotate.taxonomy import skos
 
     taxonomy = load()

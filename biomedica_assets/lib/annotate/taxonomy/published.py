@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from biomedica_assets.lib.annotate.plain import as_object, as_strings
 from biomedica_assets.lib.annotate.taxonomy.model import data_text
 from biomedica_assets.lib.errors import PermanentFailure
 
@@ -68,11 +69,13 @@ class Problem:
 @functools.cache
 def load_published() -> dict[str, PublishedVersion]:
     """All published versions by id."""
-    raw = yaml.safe_load(data_text("published.yaml"))
-    return {
-        entry["id"]: PublishedVersion(**{**entry, "terms": {k: tuple(v) for k, v in entry["terms"].items()}})
-        for entry in raw["versions"]
-    }
+    entries: list[dict[str, Any]] = yaml.safe_load(data_text("published.yaml"))["versions"]
+    found: dict[str, PublishedVersion] = {}
+    for entry in entries:
+        listed: dict[str, list[str]] = entry.pop("terms")
+        terms = {path: tuple(concepts) for path, concepts in listed.items()}
+        found[entry["id"]] = PublishedVersion(terms=terms, **entry)
+    return found
 
 
 @functools.cache
@@ -99,11 +102,12 @@ def read_terms(path: Path) -> list[str]:
 
 def _paths(node: Any, above: tuple[str, ...]) -> list[str]:
     found: list[str] = []
-    if isinstance(node, dict):
-        for name, below in node.items():
-            found += [SEPARATOR.join((*above, str(name))), *_paths(below, (*above, str(name)))]
-    elif isinstance(node, list) and all(isinstance(name, str) for name in node):
-        found += [SEPARATOR.join((*above, name)) for name in node]
+    groups, names = as_object(node), as_strings(node)
+    if groups is not None:
+        for name, below in groups.items():
+            found += [SEPARATOR.join((*above, name)), *_paths(below, (*above, name))]
+    elif names is not None:
+        found += [SEPARATOR.join((*above, name)) for name in names]
     else:
         raise TypeError(f"expected names under {SEPARATOR.join(above) or 'the top'}, found {type(node).__name__}")
     return found
@@ -124,9 +128,11 @@ def read_cluster_labels(path: Path) -> dict[str, dict[str, Any]]:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PermanentFailure(f"{path} cannot be read as cluster labels: {error}") from error
-    if not isinstance(raw, dict) or not all(isinstance(entry, dict) for entry in raw.values()):
+    entries = {cluster: as_object(entry) for cluster, entry in (as_object(raw) or {}).items()}
+    whole = {cluster: entry for cluster, entry in entries.items() if entry is not None}
+    if not whole or len(whole) < len(entries):
         raise PermanentFailure(f"{path} is not a JSON object with one object per cluster")
-    return raw
+    return whole
 
 
 def contradictions(labels: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
@@ -143,15 +149,15 @@ def contradictions(labels: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
     tops = {path for path in load_published()[IN_USE].terms if SEPARATOR not in path}
     found: list[Problem] = []
     for cluster, entry in labels.items():
-        globals_, locals_ = entry.get("global_class"), entry.get("local_class")
-        if not _names(globals_) or not _names(locals_):
+        globals_, locals_ = as_strings(entry.get("global_class")), as_strings(entry.get("local_class"))
+        if globals_ is None or locals_ is None:
             found.append(Problem(cluster, "shape", "global_class and local_class must be lists of names"))
             continue
-        for name in [*(g for g in globals_ if g not in tops), *(n for n in locals_ if n not in parents)]:
-            found.append(Problem(cluster, "unknown", f"{name!r} is not in the taxonomy in use"))
+        strange = [*(g for g in globals_ if g not in tops), *(n for n in locals_ if n not in parents)]
+        found += [Problem(cluster, "unknown", f"{name!r} is not in the taxonomy in use") for name in strange]
         orphans = [name for name in locals_ if name in parents and not parents[name] & set(globals_)]
         if orphans:
-            wanted = ", ".join(sorted(set().union(*(parents[name] for name in orphans))))
+            wanted = ", ".join(sorted({parent for name in orphans for parent in parents[name]}))
             found.append(Problem(cluster, "hierarchy", f"{', '.join(orphans)} needs global class {wanted}"))
         panel = (str(entry.get("panel_type")), str(entry.get("panel_subtype")))
         if panel not in panel_concepts():
@@ -160,7 +166,3 @@ def contradictions(labels: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
         if twice:
             found.append(Problem(cluster, "duplicate", f"{', '.join(twice)} is listed more than once"))
     return found
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)

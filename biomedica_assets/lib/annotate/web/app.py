@@ -1,7 +1,7 @@
 """The routes of the annotation page.
 
-Everything that decides lies in ``desk`` (what is shown, what becomes a vote) and ``guard`` (who may ask); this module turns
-requests into calls and errors into answers a person can act on.
+Everything that decides lies in ``desk`` (what is shown, what becomes a vote) and ``guard`` (who may ask); this module
+turns requests into calls and errors into answers a person can act on.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from biomedica_assets.lib.annotate.annotators import Annotator
 from biomedica_assets.lib.annotate.ballots import BallotBox, VoteConflict
 from biomedica_assets.lib.annotate.consensus import Rules
 from biomedica_assets.lib.annotate.form import guideline
+from biomedica_assets.lib.annotate.plain import as_object
 from biomedica_assets.lib.annotate.tasks import draw_audit, read_sheets
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.annotate.web import pictures
@@ -204,10 +205,10 @@ class _Page:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise HTTPException(415, "A JSON body is needed.")
         try:
-            raw: object = json.loads(await request.body())
-        except ValueError as error:
+            raw = as_object(json.loads(await request.body()))
+        except (ValueError, RecursionError) as error:
             raise HTTPException(400, f"The body is no JSON: {error}") from error
-        if not isinstance(raw, dict):
+        if raw is None:
             raise HTTPException(400, "The body must be a JSON object.")
         return session, raw
 
@@ -231,7 +232,7 @@ def _html(name: str, **values: object) -> HTMLResponse:
 
 
 def _blocks(text: str) -> list[tuple[str, list[tuple[bool, str]]]]:
-    """The guideline's few Markdown forms: paragraphs and numbered items with **strong** words; all else is plain text."""
+    """The guideline's few Markdown forms: paragraphs and numbered items with **strong** words; the rest is text."""
     found: list[tuple[str, list[tuple[bool, str]]]] = []
     for line in filter(None, text.splitlines()):
         number, dot, rest = line.partition(". ")

@@ -41,7 +41,7 @@ class Desk:
         rules: rules_of.Rules,
         clock: Callable[[], float],
     ) -> None:
-        """Args: where votes lie, what is shown, the vocabulary, votes wanted per cluster, seed, thresholds, the time."""
+        """Args: vote files, what is shown, vocabulary, votes wanted per cluster, seed, thresholds, the time."""
         self.box, self.sheets, self.taxonomy = box, sheets, taxonomy
         self._overlap, self._seed, self._rules, self._clock = overlap, seed, rules, clock
         self._order = work_order(sheets.clusters, seed)
@@ -147,7 +147,7 @@ class Desk:
             raw: vote_id, mode, id, answer, seconds.
 
         Returns:
-            ``saved`` (True), ``again`` (it was there already), ``replaced`` (an earlier answer on the item stands no more).
+            ``saved`` (True), ``again`` (it was there already), ``replaced`` (an earlier answer stands no more).
         """
         mode = raw.get("mode")
         if mode not in MODES:
@@ -247,7 +247,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
 
 
 def _path(taxonomy: Taxonomy, concept_id: str) -> str:
-    return " › ".join(taxonomy.labels(taxonomy.lineage(concept_id)[:-1]))
+    return " / ".join(taxonomy.labels(taxonomy.lineage(concept_id)[:-1]))
 
 
 def _next(queue: list[int | str], open_: list[int | str], skip: str | None) -> int | str | None:

@@ -91,15 +91,16 @@ class Guard:
             return 411, "A request that writes needs a Content-Length."
         if int(length) > MAX_BODY:
             return 413, f"A request may have at most {MAX_BODY} bytes."
-        origin = headers.get("origin")
-        if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
-            return 403, "This request comes from another site."
-        site = headers.get("sec-fetch-site")
-        if site is not None and site != "same-origin":
-            return 403, "This request comes from another site."
-        if origin is None and site is None:
-            return 403, "A request that writes must say where it comes from (Origin)."
-        return None
+        return _foreign(host, headers.get("origin"), headers.get("sec-fetch-site"))
+
+
+def _foreign(host: str, origin: str | None, site: str | None) -> tuple[int, str] | None:
+    """Refusal of a write that another site sent, or that does not say where it comes from."""
+    if origin is None and site is None:
+        return 403, "A request that writes must say where it comes from (Origin)."
+    if (origin is not None and urlsplit(origin).netloc != host) or site not in {None, "same-origin"}:
+        return 403, "This request comes from another site."
+    return None
 
 
 def _bare(host: str) -> str:
