@@ -25,6 +25,8 @@ from biomedica_assets.lib.store.manifest import digest
 
 F32 = NDArray[np.float32]
 TEXT_BATCH = 256
+# what Pillow raises: SyntaxError for some broken PNGs, its own error for images of more pixels than its limit
+UNDECODABLE = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)
 
 
 class Encoder(Protocol):
@@ -46,7 +48,7 @@ class Encoder(Protocol):
         ...
 
     def prepare(self, image: Image) -> Any:
-        """Decode and preprocess one image; safe in threads. Raises OSError or ValueError if it cannot be decoded."""
+        """Decode and preprocess one image; safe in threads. Raises one of ``UNDECODABLE``."""
         ...
 
     def images(self, batch: Sequence[Any]) -> F32:
@@ -113,7 +115,7 @@ def decode(image: Image) -> PIL.Image.Image:
     """An image of a test set as RGB; 16-bit and palette images as Pillow converts them.
 
     Raises:
-        OSError: the bytes are not an image, or are cut off.
+        One of ``UNDECODABLE``: the bytes are not an image, are cut off, or have too many pixels.
     """
     if isinstance(image, np.ndarray):
         return PIL.Image.fromarray(image).convert("RGB")

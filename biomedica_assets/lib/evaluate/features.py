@@ -20,7 +20,7 @@ import numpy as np
 from biomedica_assets.lib.compute.local import LocalEngine, available_cores
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.evaluate.adapters.common import STAGE
-from biomedica_assets.lib.evaluate.encoder import F32, Encoder
+from biomedica_assets.lib.evaluate.encoder import F32, UNDECODABLE, Encoder
 from biomedica_assets.lib.evaluate.index import TaskIndex, distinct_images
 from biomedica_assets.lib.evaluate.task import Image, TaskSource
 from biomedica_assets.lib.progress import SILENT, Progress
@@ -138,7 +138,7 @@ def _prepare(encoder: Encoder, batch: list[tuple[str, Image]]) -> list[Any]:
     for sha, image in batch:
         try:
             made.append(encoder.prepare(image))
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
+        except UNDECODABLE as error:
             message = f"image cannot be decoded: {error}"
             made.append(Reject("", STAGE, RejectReason.IMAGE_UNDECODABLE, message, sha))
     return made

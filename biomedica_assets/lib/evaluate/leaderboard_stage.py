@@ -1,0 +1,104 @@
+"""Fills ``leaderboard``: gathers the scores of all recipes, writes the pages and plots to ``scores/leaderboard/``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import polars as pl
+
+from biomedica_assets.lib.evaluate import leaderboard, leaderboard_page
+from biomedica_assets.lib.evaluate.adapters.opening import TaskStatus
+from biomedica_assets.lib.evaluate.leaderboard_plots import pictures
+from biomedica_assets.lib.evaluate.significance import SCHEMA
+from biomedica_assets.lib.evaluate.zero_shot_stage import COMPARISONS
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store.lake import Lake, file_entry
+from biomedica_assets.lib.tables import CONTAMINATION, LEADERBOARD, RETRIEVAL_SCORES, ZERO_SHOT_SCORES
+
+VERSION = "leaderboard-1"
+
+
+def publish_leaderboard(
+    lake: Lake,
+    *,
+    costs: pl.DataFrame | None = None,
+    not_ready: Sequence[TaskStatus] = (),
+) -> Report:
+    """Gather what the recipes' scores say and publish ``leaderboard``.
+
+    Args:
+        lake: the data directory; every partition of the score tables that exists is taken.
+        costs: training compute and samples of the models (``leaderboard.COSTS``); None if nothing is known.
+        not_ready: registered tasks that are not on this machine, shown with what they need.
+
+    Returns:
+        Report; items are rows of the table. What could not be scored is listed on the page with its reason.
+    """
+    began = time.monotonic()
+    tables = (ZERO_SHOT_SCORES, RETRIEVAL_SCORES, CONTAMINATION)
+    zero_shot, retrieval, contamination = (lake.scan(t).collect() for t in tables)
+    costs = costs if costs is not None else pl.DataFrame(schema=leaderboard.COSTS)
+    board = leaderboard.build(zero_shot, retrieval, contamination, costs)
+    plots = pictures(board)
+    page = leaderboard_page.Board(
+        board, _excluded(zero_shot, retrieval), _comparisons(lake, zero_shot), not_ready, plots
+    )
+    folder = lake.root / "scores" / "leaderboard"
+    written = {
+        "leaderboard.html": leaderboard_page.to_html(page).encode(),
+        "leaderboard.md": leaderboard_page.to_markdown(page).encode(),
+        "leaderboard.csv": leaderboard_page.to_csv(page).encode(),
+        **{f"{p.title.lower().replace(' ', '_').replace(',', '')}.png": p.data for p in plots},
+    }
+    for name, data in written.items():
+        atomic.write_bytes(folder / name, data)
+    for stale in set(folder.iterdir()) - {folder / name for name in written}:
+        stale.unlink()
+    n = board.height
+    manifest = lake.publish(
+        LEADERBOARD,
+        None,
+        board,
+        code_version=VERSION,
+        inputs=lake.inputs(*((t, key) for t in tables for key in lake.partitions(t))),
+        config={},
+        n_in=n,
+        n_out=n,
+        files=[file_entry(lake, folder / name) for name in sorted(written)],
+    )
+    ranked = leaderboard.ranking(board)
+    return Report(
+        asset="leaderboard",
+        partition=None,
+        data_version=manifest.data_version,
+        rows=n,
+        n_in=n,
+        n_out=n,
+        bytes_written=manifest.bytes,
+        seconds=time.monotonic() - began,
+        metrics={
+            "recipes": len(set(zero_shot["recipe"])),
+            "tasks": zero_shot["task"].n_unique() + retrieval["task"].n_unique(),
+            "page": lake.path_below(folder / "leaderboard.html"),
+        }
+        | ({"best model": ranked["model"][0], "best mean": ranked["value"][0]} if ranked.height else {}),
+        preview=tuple(ranked.select("model", "recipe", "provenance", "value", "low", "high", "n_tasks").to_dicts()),
+        pictures=tuple(plots),
+    )
+
+
+def _excluded(zero_shot: pl.DataFrame, retrieval: pl.DataFrame) -> pl.DataFrame:
+    both = pl.concat([f.select("task", "model", "status", "reason") for f in (zero_shot, retrieval)])
+    return both.filter(pl.col("status") == "excluded").unique(maintain_order=True)
+
+
+def _comparisons(lake: Lake, zero_shot: pl.DataFrame) -> pl.DataFrame:
+    found = [
+        pl.read_parquet(lake.root / "scores" / f"recipe={recipe}" / COMPARISONS, hive_partitioning=False).with_columns(
+            recipe=pl.lit(recipe)
+        )
+        for recipe in sorted(set(zero_shot["recipe"]))
+    ]
+    return pl.concat(found) if found else pl.DataFrame(schema={**SCHEMA, "recipe": pl.String()})
