@@ -823,6 +823,27 @@ RECIPE = Table(
     ),
 )
 
+CHECKPOINTS = Table(
+    "checkpoints",
+    "One row per set of weights of a recipe: base, interpolated at each alpha, trained.",
+    "recipe",
+    ("name",),
+    (
+        _c("name", S, "recipe, role and alpha"),
+        _c("role", S, "base, interpolated or trained"),
+        _c("alpha", pl.Float64(), "weight of the trained model: 0 base, 1 trained"),
+        _c("best", BOOL, "the interpolation with the best score on the validation split"),
+        _c("model", S, "open_clip architecture"),
+        _c("config", S, "path of the model configuration below the data directory"),
+        _c("path", S, "path of the safetensors file below the data directory"),
+        _c("sha256", S, "SHA-256 of the file"),
+        _c("metric", S, "name of the score"),
+        _c("score", pl.Float64(), "score on the validation split"),
+        _c("scores", S, "all scores on the validation split, as JSON"),
+        _c("samples_seen", I64, "training samples the weights have seen"),
+    ),
+)
+
 ALL: tuple[Table, ...] = (
     PMC_INVENTORY,
     CHUNK_LISTING,
@@ -856,5 +877,6 @@ ALL: tuple[Table, ...] = (
     DUPLICATES,
     EVALUATION_MATCHES,
     RECIPE,
+    CHECKPOINTS,
 )
 TABLES: dict[str, Table] = {table.name: table for table in ALL}

@@ -1,0 +1,92 @@
+"""Architectures and base weights: open_clip's, those shipped here, and a user's own configuration file."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from biomedica_assets.lib.clip.profile import Profile
+from biomedica_assets.lib.errors import PermanentFailure
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model open_clip can make: its name, the folders of configurations it needs to know, its configuration."""
+
+    name: str
+    folders: tuple[str, ...]
+    config: dict[str, Any]
+
+
+def architecture(name: str, folder: Path | None = None) -> Architecture:
+    """Find an architecture by name.
+
+    Args:
+        name: open_clip's name, the stem of a file of this package's ``models``, or the stem or path of a user's JSON.
+        folder: user's folder of configurations.
+
+    Raises:
+        PermanentFailure: nobody knows the name, or the file is no model configuration.
+    """
+    open_clip: Any = importlib.import_module("open_clip")
+    shipped = Path(str(resources.files(__package__).joinpath("models")))
+    own = Path(name) if name.endswith(".json") else (folder / f"{name}.json" if folder is not None else None)
+    if own is not None and own.is_file():
+        place, stem = own.parent, own.stem
+        _check(own)
+        folders = (str(place),)
+    elif (shipped / f"{name}.json").is_file():
+        folders, stem = (str(shipped),), name
+    else:
+        folders, stem = (), name
+    for path in folders:
+        open_clip.add_model_config(path)
+    config = open_clip.get_model_config(stem)
+    if config is None:
+        raise PermanentFailure(
+            f"the model {name!r} is unknown: it is neither open_clip's, nor a shipped one, nor a JSON file"
+            + (f" in {folder}" if folder is not None else "")
+        )
+    return Architecture(stem, folders, config)
+
+
+def _check(path: Path) -> None:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PermanentFailure(f"{path} is not JSON: {error}") from error
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(raw)
+    if missing:
+        raise PermanentFailure(f"{path} is not an open_clip model configuration: {', '.join(sorted(missing))} missing")
+
+
+def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
+    """The model with the base weights of the profile, or with seeded random ones; on the CPU, in float32.
+
+    Raises:
+        PermanentFailure: the weights cannot be had; the message says what to set.
+    """
+    open_clip: Any = importlib.import_module("open_clip")
+    torch: Any = importlib.import_module("torch")
+    torch.manual_seed(seed)
+    options: dict[str, Any] = {}
+    if profile.siglip:
+        # Starting values of the SigLIP paper (arXiv 2303.15343), as open_clip_train sets them.
+        options = {"init_logit_scale": 2.302585, "init_logit_bias": -10}
+    try:
+        return open_clip.create_model(
+            chosen.name, pretrained=profile.pretrained, device="cpu", precision="fp32",
+            force_image_size=profile.image_size, force_context_length=profile.context_length, **options,
+        )  # fmt: skip
+    except Exception as error:
+        if profile.pretrained is None:
+            raise
+        raise PermanentFailure(
+            f"the base weights {profile.pretrained!r} of {chosen.name} cannot be had: {str(error).splitlines()[0][:300]}. "
+            f"With network they come from the hub; without, set `pretrained` of the profile {profile.name!r} to a "
+            "local safetensors file"
+        ) from error
