@@ -64,7 +64,7 @@ class WriteIndex(Protocol):
         *,
         recipe: str,
         seed: int,
-        shards: Sequence[tuple[str, int]],
+        shards: Sequence[tuple[str, int, str]],
         splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
     ) -> None:
         """Write ``path``.
@@ -73,7 +73,7 @@ class WriteIndex(Protocol):
             path: where to.
             recipe: its name.
             seed: of the order of training.
-            shards: path below the data directory and size of each shard.
+            shards: path below the data directory, size and extension of the images of each shard.
             splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes) and ``repeat``.
         """
         ...
@@ -114,7 +114,7 @@ def build_recipe(
     order = pl.col("split").replace_strict({s: n for n, s in enumerate(splits.NAMES)}, return_dtype=pl.Int8)
     selected = selected.sort(order, "shard", "start").with_row_index("position").cast({"position": pl.Int64})
     frame = selected.select(RECIPE.schema.names())
-    index = _publish_index(lake, name, recipe, frame, write_index)
+    index = _publish_index(lake, name, recipe, selected, write_index)
     metrics = _metrics(frame, tally, split)
     manifest = lake.publish(
         RECIPE,
@@ -160,10 +160,11 @@ def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, w
     for chunk in lake.partitions(SHARDS):
         manifest = lake.manifest(SHARDS, chunk)
         sizes |= {entry.path: entry.bytes for entry in (manifest.files if manifest else ())}
-    listed = sorted(frame["shard"].unique())
-    if missing := [path for path in listed if path not in sizes]:
+    kinds = frame.group_by("shard").agg(pl.col("image_ext").unique().sort().str.join("+")).sort("shard")
+    if missing := [path for path in kinds["shard"] if path not in sizes]:
         raise StoreError(f"the manifests of shards do not list {missing[0]}; make the shards again")
-    numbers = pl.DataFrame({"shard": listed}).with_row_index("number").cast({"number": pl.Int64})
+    shards = [(path, sizes[path], ext) for path, ext in kinds.iter_rows()]
+    numbers = kinds.select("shard").with_row_index("number").cast({"number": pl.Int64})
     numbered = frame.join(numbers, on="shard", maintain_order="left")
     columns = {"shard": "number", "start": "start", "end": "end", "repeat": "repeat"}
     by_split = {
@@ -172,7 +173,7 @@ def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, w
     }
     folder = lake.root / "recipes" / name
     draft = folder / f"draft{INDEX_SUFFIX}"
-    write_index(draft, recipe=name, seed=recipe.seed, shards=[(path, sizes[path]) for path in listed], splits=by_split)
+    write_index(draft, recipe=name, seed=recipe.seed, shards=shards, splits=by_split)
     entry = file_entry(lake, draft)
     final = draft.rename(folder / f"{entry.sha256[:16]}{INDEX_SUFFIX}")
     return dataclasses.replace(entry, path=lake.path_below(final))

@@ -21,8 +21,8 @@ from biomedica_assets.lib.select.definition import Recipe
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, TAXONOMY
 
-_RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end")
-_NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "sha256", "width", "height"})
+_RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end", "image_ext")
+_NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "image_ext", "sha256", "width", "height"})
 
 
 @dataclasses.dataclass(slots=True)

@@ -15,6 +15,7 @@ from biomedica_assets.lib.stream.headers import member_name, member_size, resize
 
 _BLOCK = 512
 _LARGEST_TEXT = 32 << 20
+_TEXT = "txt"
 
 
 def rewritten(pieces: Iterable[bytes | memoryview], field: str) -> Iterator[bytes | memoryview]:
@@ -22,8 +23,9 @@ def rewritten(pieces: Iterable[bytes | memoryview], field: str) -> Iterator[byte
 
     Args:
         pieces: bytes of tar members, cut anywhere; no end of archive.
-        field: field of the JSON, dots for nested ones (``article.title``); several joined by ``+`` are joined by a
-            space. Where all of them are null or empty, the sample keeps its text.
+        field: field of the JSON, with dots into objects and lists of them (``mentions.text``); ``txt`` is the text the
+            sample has. Several with ``+`` between them (``txt+mentions.text``) are joined by a space. Where all are
+            null or empty, the sample keeps its text.
 
     Raises:
         StreamError: the bytes are no tar members, a field is missing or holds no text.
@@ -38,7 +40,7 @@ class _Rewriter:
         self._fields = [name.strip() for name in field.split("+")]
         self._name, self._left, self._passing = "", 0, True
         self._key = ""
-        self._header, self._txt_header = bytearray(), b""
+        self._header, self._member = bytearray(), b""
         self._kept = bytearray()
         self._text: tuple[bytes, bytes] | None = None
         self._json: bytes | None = None
@@ -86,7 +88,7 @@ class _Rewriter:
         if not self._passing or name.endswith(".json"):
             if self._size > _LARGEST_TEXT:
                 raise StreamError(f"{name} has {self._size:,} bytes; text and JSON above {_LARGEST_TEXT:,} are refused")
-            self._txt_header = header
+            self._member = header
         if self._passing:
             yield header
         if self._left == 0:
@@ -94,7 +96,7 @@ class _Rewriter:
 
     def _close(self) -> None:
         if not self._passing:
-            self._text = (self._txt_header, bytes(self._kept[: self._size]))
+            self._text = (self._member, bytes(self._kept[: self._size]))
         elif self._name.endswith(".json"):
             self._json = bytes(self._kept[: self._size])
 
@@ -103,29 +105,32 @@ class _Rewriter:
             header, old = self._text
             if self._json is None:
                 raise StreamError(f"sample {self._key.lstrip('/')} has no JSON to take a caption from")
-            yield _member(header, self._caption() or old)
+            yield _member(header, self._caption(old) or old)
         self._text = self._json = None
 
-    def _caption(self) -> bytes:
+    def _caption(self, old: bytes) -> bytes:
         try:
             value: Any = json.loads(self._json or b"null")
         except ValueError as error:
             raise StreamError(f"sample {self._key.lstrip('/')}: its JSON is damaged ({error})") from error
-        found = [_text(value, name, self._key) for name in self._fields]
+        found = [old.decode() if name == _TEXT else _text(value, name, self._key) for name in self._fields]
         return " ".join(text for text in found if text).encode()
 
 
 def _text(value: Any, name: str, key: str) -> str:
+    found: list[Any] = [value]
     for part in name.split("."):
-        there = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-        if part not in there:
-            known = ", ".join(sorted(there)) or "nothing"
-            raise StreamError(f"sample {key.lstrip('/')} has no field {name}; at {part} there is: {known}")
-        value = there[part]
-    texts = cast("list[Any]", value) if isinstance(value, list) else [value]
-    if not all(text is None or isinstance(text, str) for text in texts):
+        inside: list[Any] = []
+        for one in found:
+            there = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+            if part not in there:
+                known = ", ".join(sorted(there)) or "nothing"
+                raise StreamError(f"sample {key.lstrip('/')} has no field {name}; at {part} there is: {known}")
+            inside += cast("list[Any]", there[part]) if isinstance(there[part], list) else [there[part]]
+        found = inside
+    if not all(text is None or isinstance(text, str) for text in found):
         raise StreamError(f"field {name} of sample {key.lstrip('/')} holds something else than text")
-    return " ".join(text for text in texts if text)
+    return " ".join(text for text in found if text)
 
 
 def _member(header: bytes, data: bytes) -> bytes:

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--split", default="train", help="train, validation or test")
     made.add_argument("--no-shuffle", action="store_true", help="keep the order of the physical shards")
     made.add_argument("--caption", metavar="FIELD", help="take the text from this field of the JSON; a+b joins two")
+    made.add_argument("--ext", help="only samples whose image has this extension: jpg, png, ...")
     made.add_argument("--data-dir", type=Path, default=Path("data"), help="data directory (default: data)")
     made.add_argument("--base", help="folder, http(s):// or s3:// address of the shards (default: the data directory)")
     made.add_argument("--token-file", type=Path, help="file with a bearer token for --base")
@@ -58,7 +59,15 @@ def _run(options: argparse.Namespace) -> int:
         print(split.virtual_shards, split.entries)  # noqa: T201 - what the command is for
         return 0
     token = options.token_file.read_text().strip() if options.token_file else None
-    wanted = Selection(options.split, options.shard, options.of, options.epoch, not options.no_shuffle, options.caption)
+    wanted = Selection(
+        split=options.split,
+        shard=options.shard,
+        of=options.of,
+        epoch=options.epoch,
+        shuffle=not options.no_shuffle,
+        caption=options.caption,
+        ext=options.ext,
+    )
     source = open_source(index, options.base or str(options.data_dir), token)
     out = sys.stdout.fileno()
     widen_pipe(out)

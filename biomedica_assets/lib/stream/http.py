@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.index import ShardFile
 from biomedica_assets.lib.stream.ranges import Range, check_head, check_size
 
 LONGEST = 2 << 20
@@ -67,7 +68,7 @@ class HttpShards:
 
     longest = LONGEST
 
-    def __init__(self, base: str, shards: Sequence[tuple[str, int]], token: str | None = None) -> None:
+    def __init__(self, base: str, shards: Sequence[ShardFile], token: str | None = None) -> None:
         """Args: base: address below which the shards lie. shards: path and expected size. token: bearer token."""
         self._base, self._shards, self._token = web_address(base), shards, token
         self._here = _Connections()
@@ -118,7 +119,7 @@ class HttpShards:
         raise AssertionError("the last try returns or raises")
 
     def _attempt(self, request: _Request) -> memoryview:
-        url = f"{self._base}/{quote(self._shards[request.shard][0])}"
+        url = f"{self._base}/{quote(self._shards[request.shard].path)}"
         for _ in range(_REDIRECTS):
             answer = self._ask(url, request)
             if answer.status not in _REDIRECT_STATUS:
@@ -146,7 +147,7 @@ class HttpShards:
             raise StreamError(f"cannot read {name}: status {answer.status} ({hint})")
         total = answer.getheader("Content-Range", "").rpartition("/")[2]
         if total.isdigit():
-            check_size(int(total), self._shards[request.shard][1], name)
+            check_size(int(total), self._shards[request.shard].bytes, name)
         buffer = bytearray(request.end - request.start)
         view, got = memoryview(buffer), 0
         while got < len(view):
@@ -168,7 +169,7 @@ class HttpShards:
         return kept[scheme, netloc]
 
     def _name(self, shard: int) -> str:
-        return f"{self._base}/{self._shards[shard][0]}"
+        return f"{self._base}/{self._shards[shard].path}"
 
 
 def web_address(base: str) -> str:

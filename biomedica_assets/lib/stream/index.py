@@ -5,7 +5,7 @@ kilobytes. Little-endian::
 
     8 bytes   b"BMSHARD1"
     8 bytes   length of the header, unsigned
-    header    JSON: recipe, seed, block, shards [[path, bytes], ...], splits {name: {...}}; see ``SplitIndex``
+    header    JSON: recipe, seed, block, shards [[path, bytes, ext], ...], splits {name: {...}}; see ``SplitIndex``
     padding   zero bytes to a multiple of 8
     entries   for each split in the order of the header, for each entry two unsigned 32-bit numbers:
               first byte and length of the sample, both in tar blocks of 512 bytes (so shards may reach 2 TiB)
@@ -48,6 +48,14 @@ class Entry(NamedTuple):
     shard: int
     start: int
     end: int
+
+
+class ShardFile(NamedTuple):
+    """A physical shard: path below the data directory, size, extension of its images (all have the same)."""
+
+    path: str
+    bytes: int
+    ext: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class Index:
             self.recipe: str = header["recipe"]
             self.seed: int = header["seed"]
             self.block: int = header["block"]
-            self.shards: tuple[tuple[str, int], ...] = tuple((path, size) for path, size in header["shards"])
+            self.shards = tuple(ShardFile(*raw) for raw in header["shards"])
             self.splits = {name: _split(raw) for name, raw in header["splits"].items()}
         except (ValueError, KeyError, TypeError) as error:
             raise StreamError(f"the header of {path} is damaged ({error}). Build the recipe again.") from error
@@ -141,7 +149,7 @@ def write(
     *,
     recipe: str,
     seed: int,
-    shards: Sequence[tuple[str, int]],
+    shards: Sequence[tuple[str, int, str]],
     splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
     block: int = BLOCK,
 ) -> None:
@@ -151,7 +159,7 @@ def write(
         path: where to.
         recipe: name of the recipe.
         seed: of the shuffle of blocks.
-        shards: path below the data directory and size in bytes of each physical shard.
+        shards: path below the data directory, size in bytes and extension of the images of each physical shard.
         splits: for each split four int64 (n,), sorted by shard and start: ``shard``, the number in ``shards``;
             ``start`` and ``end`` in bytes, multiples of 512; ``repeat``, how often it comes in an epoch.
         block: samples that stay together when blocks are shuffled.
@@ -164,7 +172,7 @@ def write(
     offset = 0
     described: dict[str, dict[str, Any]] = {}
     tables: list[NDArray[np.uint32]] = []
-    sizes = np.array([size for _, size in shards], dtype=np.int64)
+    sizes = np.array([size for _, size, _ in shards], dtype=np.int64)
     for name, given in splits.items():
         low, high = given["start"], given["end"]
         if np.any(low % TAR_BLOCK) or np.any(high % TAR_BLOCK) or np.any(low >= high):
@@ -189,8 +197,13 @@ def write(
         table[:, 1] = (high - low)[order] // TAR_BLOCK
         tables.append(table)
         offset += len(order)
-    listed = [[name, size] for name, size in shards]
-    header: dict[str, Any] = {"recipe": recipe, "seed": seed, "block": block, "shards": listed, "splits": described}
+    header: dict[str, Any] = {
+        "recipe": recipe,
+        "seed": seed,
+        "block": block,
+        "shards": list(shards),
+        "splits": described,
+    }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     with atomic.replacing(path) as temporary, temporary.open("wb") as handle:
         handle.write(MAGIC + struct.pack("<Q", len(text)) + text)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.index import ShardFile
 from biomedica_assets.lib.stream.ranges import Range, check_head, check_size
 
 LONGEST = 1 << 20
@@ -22,7 +23,7 @@ class LocalShards:
 
     longest = LONGEST
 
-    def __init__(self, root: Path, shards: Sequence[tuple[str, int]]) -> None:
+    def __init__(self, root: Path, shards: Sequence[ShardFile]) -> None:
         """Args: root: the data directory. shards: path below it and expected size of each shard."""
         self._root, self._shards = root, shards
         self._files: OrderedDict[int, int] = OrderedDict()
@@ -49,7 +50,7 @@ class LocalShards:
             os.posix_fadvise(self._file(wanted.shard), wanted.start, wanted.end - wanted.start, os.POSIX_FADV_WILLNEED)
 
     def _bytes(self, wanted: Range, buffer: memoryview) -> memoryview:
-        path, file = self._root / self._shards[wanted.shard][0], self._file(wanted.shard)
+        path, file = self._root / self._shards[wanted.shard].path, self._file(wanted.shard)
         view, got = buffer[: wanted.end - wanted.start], 0
         try:
             while got < len(view):
@@ -67,14 +68,13 @@ class LocalShards:
         if shard in self._files:
             self._files.move_to_end(shard)
             return self._files[shard]
-        name, size = self._shards[shard]
-        path = self._root / name
+        path = self._root / self._shards[shard].path
         try:
             file = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise StreamError(f"cannot open the shard {path}: {error.strerror}. Materialise shards again.") from error
         self._files[shard] = file
-        check_size(os.fstat(file).st_size, size, str(path))
+        check_size(os.fstat(file).st_size, self._shards[shard].bytes, str(path))
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
         return file

@@ -42,4 +42,6 @@ def _command(index: Path, base: str, wanted: Selection, shard: str, of: int, pyt
     command = [python, "-m", "biomedica_assets.lib.stream", "--index", str(index), "--base", base]
     command += ["--split", wanted.split, "--shard", shard, "--of", str(of), "--epoch", str(wanted.epoch)]
     command += [] if wanted.shuffle else ["--no-shuffle"]
-    return command if wanted.caption is None else [*command, "--caption", wanted.caption]
+    for name, value in (("--caption", wanted.caption), ("--ext", wanted.ext)):
+        command += [name, value] if value is not None else []
+    return command

@@ -24,7 +24,10 @@ _LARGEST_PIPE = 1 << 20
 
 
 class Selection(NamedTuple):
-    """Which virtual shard: ``shard`` of ``of`` in ``epoch`` of ``split``; ``caption`` names another text, if any."""
+    """Which virtual shard: ``shard`` of ``of`` in ``epoch`` of ``split``.
+
+    ``caption`` takes another text, see ``captions``; ``ext`` only samples whose image has that extension.
+    """
 
     split: str = "train"
     shard: int = 0
@@ -32,6 +35,7 @@ class Selection(NamedTuple):
     epoch: int = 0
     shuffle: bool = True
     caption: str | None = None
+    ext: str | None = None
 
 
 class ShardSource(Source, Protocol):
@@ -79,6 +83,10 @@ def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
         shuffle=wanted.shuffle,
     )
     found = (entry for low, high in runs for entry in index.entries(split, low, high))
+    if wanted.ext is not None:
+        if wanted.ext not in (known := sorted({shard.ext for shard in index.shards})):
+            raise StreamError(f"no image of {index.recipe} has the extension {wanted.ext!r}; there are {known}")
+        found = (entry for entry in found if index.shards[entry.shard].ext == wanted.ext)
     return apart(found) if split.repeats else found
 
 

@@ -23,7 +23,7 @@ class Physical:
     """Shards below ``root`` and where each sample lies: key -> (shard, start, end)."""
 
     root: Path
-    shards: list[tuple[str, int]]
+    shards: list[tuple[str, int, str]]
     where: dict[str, tuple[int, int, int]]
 
     def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> dict[str, NDArray[np.int64]]:
@@ -49,30 +49,32 @@ def build(
     *,
     shards: int = 3,
     samples: int = 10,
+    exts: tuple[str, ...] = ("jpg",),
     draw: Callable[[random.Random], bytes] = lambda rng: rng.randbytes(rng.randrange(1, 3000)),
 ) -> Physical:
-    """Deterministic ustar shards as tarfile writes them: per sample .jpg with the bytes drawn, .txt, .json."""
+    """Deterministic ustar shards as tarfile writes them: per sample the image with the bytes drawn, .txt, .json."""
     rng = random.Random(7)
     made = Physical(root, [], {})
     (root / "shards").mkdir(parents=True)
     for number in range(shards):
         path = root / "shards" / f"{number:03d}.tar"
+        ext = exts[number % len(exts)]
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
             for position in range(samples):
                 key = key_of(number * samples + position)
                 start = tar.offset
                 image = draw(rng)
-                record = {"caption": f"caption {key}", "mentions": [f"see {key}"], "article": {"title": None}}
-                for ext, data in (
-                    ("jpg", image),
+                record = {"caption": f"caption {key}", "mentions": [{"text": f"see {key}"}], "article": {"title": None}}
+                for suffix, data in (
+                    (ext, image),
                     ("txt", f"text of {key}".encode()),
                     ("json", json.dumps(record).encode()),
                 ):
-                    info = tarfile.TarInfo(f"{key}.{ext}")
+                    info = tarfile.TarInfo(f"{key}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
                 made.where[key] = (number, start, tar.offset)
-        made.shards.append((f"shards/{number:03d}.tar", path.stat().st_size))
+        made.shards.append((f"shards/{number:03d}.tar", path.stat().st_size, ext))
     return made
 
 
@@ -100,6 +102,6 @@ def keys_in_order(data: bytes) -> list[str]:
     with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:
         for member in tar:
             key = member.name.split(".")[0]
-            if member.name.endswith(".jpg"):
+            if member.name.endswith(".json"):
                 keys.append(key)
     return keys

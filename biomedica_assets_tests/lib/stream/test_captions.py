@@ -15,9 +15,9 @@ from biomedica_assets_tests.lib.stream.test_virtual import tar_of
 
 def test_text_comes_from_the_fields_and_images_stay(physical: Physical) -> None:
     plain = read_tar(tar_of(physical.index(), physical.root, Selection(of=1)))
-    found = read_tar(tar_of(physical.index(), physical.root, Selection(of=1, caption="caption + mentions")))
+    found = read_tar(tar_of(physical.index(), physical.root, Selection(of=1, caption="txt + mentions.text")))
     key = key_of(4)
-    assert found[key]["txt"].decode() == f"caption {key} see {key}"
+    assert found[key]["txt"].decode() == f"text of {key} see {key}"
     assert {k: {e: d for e, d in v.items() if e != "txt"} for k, v in found.items()} == {
         k: {e: d for e, d in v.items() if e != "txt"} for k, v in plain.items()
     }

@@ -50,7 +50,7 @@ def test_members_travel_unchanged_and_the_tar_ends_with_two_zero_blocks(physical
     data = tar_of(physical.index(), physical.root, Selection(of=1))
     assert data.endswith(END_OF_TAR)
     original = {}
-    for name, _ in physical.shards:
+    for name, _, _ in physical.shards:
         original |= read_tar((physical.root / name).read_bytes())
     assert read_tar(data) == original
 
