@@ -51,7 +51,6 @@ def parse_article(
             figures.add_supplement(element)
     mentions = Mentions(fig_rows, contexts)
     if fig_rows:
-        for xref in xrefs:
-            mentions.add_xref(xref)
+        mentions.add_xrefs(xrefs)
     found = mentions.finish()
     return ParsedArticle(article, figures.finish(article.copyright), found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from biomedica_assets.lib.jats.text import text_of
-from biomedica_assets.lib.jats.vocabulary import XML_LANG, Element, local_name
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ _PLACES = {
 _OUTER_PLACES = {"front": "front", "front-stub": "front", "body": "body", "back": "back"}
 _TITLED = frozenset({"sec", "app", "ack", "abstract", "trans-abstract", "treatment-sec", "notes", "glossary", "bio"})
 _SCOPES = frozenset({"sub-article", "response"})
+_TELLING = frozenset({*_PLACES, *_OUTER_PLACES, *_TITLED, *_SCOPES, "fig", "fig-group"})
 
 
 class Contexts:
@@ -87,23 +88,26 @@ class Contexts:
 
     @staticmethod
     def _step(outer: Context, element: Element) -> Context:
-        name = local_name(element)
-        changes: dict[str, object] = {}
-        if language := element.get(XML_LANG):
-            changes["language"] = language
+        name = LOCAL_NAMES[element.tag]
+        language = element.get(XML_LANG)
+        if language is None and name not in _TELLING:
+            return outer
         place = _PLACES.get(name) or (_OUTER_PLACES.get(name) if outer.place == "article" else None)
-        if place:
-            changes["place"] = place
+        sections, figures, captioned = outer.sections, outer.figures, outer.captioned
         if name in _TITLED:
             title = next(element.iterchildren("{*}title"), None)
             if title is not None and (text := text_of(title)):
-                changes["sections"] = (*outer.sections, text.replace("\n", " "))
-        if name in _SCOPES:
-            changes["scope"] = element
+                sections = (*sections, text.replace("\n", " "))
         elif name == "fig":
-            changes["figures"] = (element, *outer.figures)
-        elif name == "fig-group":
-            changes["group"] = element
-        elif name == "caption" and outer.figures and element.getparent() is outer.figures[0]:
-            changes["captioned"] = (outer.figures[0], *outer.captioned)
-        return dataclasses.replace(outer, **changes) if changes else outer
+            figures = (element, *figures)
+        elif name == "caption" and figures and element.getparent() is figures[0]:
+            captioned = (figures[0], *captioned)
+        return Context(
+            place or outer.place,
+            sections,
+            language or outer.language,
+            element if name in _SCOPES else outer.scope,
+            figures,
+            captioned,
+            element if name == "fig-group" else outer.group,
+        )

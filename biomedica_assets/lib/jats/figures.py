@@ -18,7 +18,7 @@ from lxml import etree
 from biomedica_assets.lib.jats import permissions
 from biomedica_assets.lib.jats.context import Context, Contexts
 from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
-from biomedica_assets.lib.jats.text import lines_of, plain, text_of
+from biomedica_assets.lib.jats.text import lines_of, text_of
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XLINK_HREF, XML_LANG, Element, local_name
 
 _FIG_KINDS = {"scheme": "scheme", "algorithm": "algorithm", "chart": "chart", "map": "map", "plate": "plate"}
@@ -183,7 +183,7 @@ def _kind_of_fig(element: Element) -> str:
     kind = _FIG_KINDS.get((element.get("fig-type") or "").casefold().rstrip("s"))
     if kind is None:
         label = next(element.iterchildren("{*}label"), None)
-        match = _KIND_OF_LABEL.match(plain(label)) if label is not None else None
+        match = _KIND_OF_LABEL.match(text_of(label)) if label is not None else None
         kind = match[1].casefold() if match else "figure"
     return kind
 
@@ -205,7 +205,8 @@ def _caption_of(children: dict[str, list[Element]], around: Context, inherited: 
     for element in children["caption"]:
         text = caption_text(element)
         if text:
-            title = lines_of([*element.iterchildren("{*}title")]) or None
+            first = next(element.iterchildren("{*}title"), None)
+            title = text_of(first) or None if first is not None else None
             xml = etree.tostring(element, encoding="unicode", with_tail=False)
             return Caption(text, title, xml, inherited, element.get(XML_LANG) or around.language)
     return None

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+import orjson
+
 from biomedica_assets.lib.errors import RejectReason
 from biomedica_assets.lib.jats.article import parse_article
 from biomedica_assets.lib.jats.reading import UnreadableXml
@@ -43,7 +45,8 @@ def parse_files(paths: Iterable[Path | str], out: TextIO, err: TextIO) -> int:
             reject = _reject(path, error)
             plain = {"article": None, "figures": [], "mentions": [], "rejects": [reject]}
             print(f"{path}: {reject['message']}", file=err)
-        out.write(json.dumps(plain, ensure_ascii=ascii_only, separators=(",", ":")) + "\n")
+        line = json.dumps(plain, separators=(",", ":")) if ascii_only else orjson.dumps(plain).decode()
+        out.write(line + "\n")
     return code
 
 

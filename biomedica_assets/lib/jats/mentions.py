@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterable, Sequence
 
 from biomedica_assets.lib.jats.context import Contexts
 from biomedica_assets.lib.jats.figures import Row
 from biomedica_assets.lib.jats.records import Mention
-from biomedica_assets.lib.jats.text import plain, text_of, text_with_spans
+from biomedica_assets.lib.jats.text import text_of, text_with_spans
 from biomedica_assets.lib.jats.vocabulary import BLOCKS, LOCAL_NAMES, OTHER_BLOCKS, ROLE_OF, Element, Role, local_name
 
 # Dashes: hyphen-minus, hyphens, figure/en/em dash, bar, minus, tildes used as dashes in East Asian typesetting.
@@ -45,11 +46,12 @@ class Number:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Citation:
-    """An ``xref`` in the text of a block: what it cites and where it stands."""
+    """An ``xref`` in the text of a block: what it cites, where it stands, whether it says that it only places."""
 
     rows: tuple[Row, ...]
     start: int
     end: int
+    is_anchor: bool
 
 
 class Mentions:
@@ -59,6 +61,7 @@ class Mentions:
         """Args: rows: the ``fig`` rows of the article; contexts: of the article."""
         self._contexts = contexts
         self._rows = rows
+        self._by_ordinal = {row.ordinal: row for row in rows}
         self._by_id: dict[str, list[Row]] = {}
         for row in rows:
             if xml_id := row.element.get("id"):
@@ -66,16 +69,18 @@ class Mentions:
         self._blocks: dict[Element, dict[Element, tuple[Row, ...]]] = {}
         self._numbers: dict[str, Number | None] = {}
 
-    def add_xref(self, xref: Element) -> None:
-        """Note an ``xref`` if it cites a figure."""
-        rids = xref.get("rid")
-        if not rids:
-            return
-        if rids in self._by_id:
-            names = [rids]
-        else:
-            names = [rid for rid in rids.split() if rid in self._by_id] if " " in rids.strip() else [rids.strip()]
-        rows = tuple(dict.fromkeys(row for rid in names if (row := self._target(rid, xref)) is not None))
+    def add_xrefs(self, xrefs: Iterable[Element]) -> None:
+        """Note those of the ``xref`` elements that cite a figure."""
+        by_id = self._by_id
+        for xref in xrefs:
+            rids = xref.get("rid")
+            if rids in by_id:
+                self._note(xref, (rids,))
+            elif rids and " " in rids:
+                self._note(xref, [rid for rid in rids.split() if rid in by_id])
+
+    def _note(self, xref: Element, rids: Sequence[str]) -> None:
+        rows = tuple(dict.fromkeys(self._target(rid, xref) for rid in rids))
         if rows:
             self._blocks.setdefault(_block_of(xref), {})[xref] = rows
 
@@ -86,11 +91,9 @@ class Mentions:
             found += self._of_block(ordinal, block, xrefs)
         return tuple(found)
 
-    def _target(self, rid: str, xref: Element) -> Row | None:
+    def _target(self, rid: str, xref: Element) -> Row:
         """Figure of an id; of several with the same id, the one in the same sub-article."""
-        candidates = self._by_id.get(rid)
-        if not candidates:
-            return None
+        candidates = self._by_id[rid]
         if len(candidates) > 1:
             scope = self._contexts.around(xref).scope
             return next((row for row in candidates if self._scope(row) is scope), candidates[0])
@@ -101,13 +104,17 @@ class Mentions:
 
     def _of_block(self, ordinal: int, block: Element, xrefs: dict[Element, tuple[Row, ...]]) -> list[Mention]:
         text, spans = text_with_spans(block, xrefs)
-        located = {xref for xref, _, _ in spans}
-        citations = [_Citation(xrefs[xref], start, end) for xref, start, end in spans]
-        # An xref below a float that belongs to no block of its own has no place in the text; it cites all the same.
-        citations += [
-            _Citation(rows, 0, 0) for xref, rows in xrefs.items() if xref not in located and plain(xref).strip()
+        citations = [
+            _Citation(xrefs[xref], start, end, xref.get("ref-type") == "fig-anchor") for xref, start, end in spans
         ]
-        citations = _without_placing(text, citations, _anchors(xrefs, spans))
+        if any(citation.start == citation.end for citation in citations):
+            citations = _without_placing(text, citations)
+        if len(spans) < len(xrefs):
+            # An xref in text that no reader sees (alternative text, the TeX form of a formula) cites all the same.
+            located = {xref for xref, _, _ in spans}
+            citations += [
+                _Citation(rows, 0, 0, False) for xref, rows in xrefs.items() if xref not in located and text_of(xref)
+            ]
         within = self._contexts.within(block)
         explicit: dict[int, list[tuple[int, int]]] = {}
         inferred: dict[int, list[tuple[int, int]]] = {}
@@ -118,11 +125,10 @@ class Mentions:
         for span, row in self._ranges(text, citations):
             if row.ordinal not in explicit and row.element not in within.captioned:
                 inferred.setdefault(row.ordinal, []).append(span)
-        by_ordinal = {row.ordinal: row for row in self._rows}
         found: list[Mention] = []
         for implied, places in ((False, explicit), (True, inferred)):
             for row_ordinal, row_spans in places.items():
-                row = by_ordinal[row_ordinal]
+                row = self._by_ordinal[row_ordinal]
                 row.n_mentions += 1
                 found.append(
                     Mention(
@@ -223,14 +229,7 @@ def _block_of(xref: Element) -> Element:
     return last if other is None else other
 
 
-def _anchors(xrefs: dict[Element, tuple[Row, ...]], spans: list[tuple[Element, int, int]]) -> frozenset[int]:
-    """Indices of citations whose ref-type says that they only place the figure."""
-    return frozenset(
-        i for i, (xref, _, _) in enumerate(spans) if xref.get("ref-type") == "fig-anchor" and xref in xrefs
-    )
-
-
-def _without_placing(text: str, citations: list[_Citation], anchors: frozenset[int]) -> list[_Citation]:
+def _without_placing(text: str, citations: list[_Citation]) -> list[_Citation]:
     """Leave out the empty xrefs that only place a figure.
 
     An empty xref is a citation if it is the middle of a range that others write out ("1-[ ]3", "1[ ][ ]-4"), or if the
@@ -239,7 +238,7 @@ def _without_placing(text: str, citations: list[_Citation], anchors: frozenset[i
     kept: list[_Citation] = []
     for i, citation in enumerate(citations):
         empty = citation.start == citation.end
-        if not empty or (i not in anchors and _cites(text, citations, i, kept)):
+        if not empty or (not citation.is_anchor and _cites(text, citations, i, kept)):
             kept.append(citation)
     return kept
 

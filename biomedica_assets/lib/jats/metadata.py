@@ -27,6 +27,7 @@ _NOT_MAIN_ABSTRACT = words(
     "graphical teaser toc summary executive-summary key-points highlights editor-summary web-summary author-summary "
     "synopsis plain-language-summary short precis video digest author-highlights"
 )
+_NAMES = ("{*}name", "{*}string-name", "{*}name-alternatives", "{*}collab", "{*}collab-alternatives")
 _KEPT_XREFS = frozenset({"bibr", "fig", "table", "sec", "disp-formula", "scheme", "chem"})
 
 
@@ -228,17 +229,20 @@ def _authors(meta: Element | None) -> tuple[str, ...]:
     return tuple(name for author in authors if (name := _name(author)))
 
 
-def _name(contrib: Element) -> str | None:
-    holder = _child(contrib, "name-alternatives")
-    holder = contrib if holder is None else holder
-    for element in holder.iterchildren("{*}name", "{*}string-name", "{*}collab", "{*}collab-name"):
-        surname, given = _line(_child(element, "surname")), _line(_child(element, "given-names"))
-        if surname or given:
-            return ", ".join(filter(None, (surname, given)))
-        # A collaboration may list its members below its name; the name is the text before them.
-        text = (
-            " ".join((element.text or "").split()) if _child(element, "contrib-group") is not None else _line(element)
-        )
+def _name(holder: Element) -> str | None:
+    """Name of a contributor, "Surname, Given" or as it is written; of several forms, the first."""
+    for element in holder.iterchildren(*_NAMES):
+        if LOCAL_NAMES[element.tag].endswith("-alternatives"):
+            text = _name(element)
+        else:
+            parts = {LOCAL_NAMES[child.tag]: child for child in element}
+            stated = [text_of(parts[part]) for part in ("surname", "given-names") if part in parts]
+            if stated:
+                text = ", ".join(filter(None, stated))
+            elif "contrib-group" in parts:  # the members of a collaboration stand below its name
+                text = " ".join((element.text or "").split())
+            else:
+                text = _line(element)
         if text:
             return text
     return None

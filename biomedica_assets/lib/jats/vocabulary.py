@@ -46,27 +46,27 @@ class Role(enum.IntEnum):
 
     INLINE = 0
     """Its text belongs to the sentence."""
-    LINE = 1
+    XREF = 1
+    """Its text belongs to the sentence, and it may cite a figure. Roles up to this one leave the text as it is."""
+    LINE = 2
     """Its text stands on lines of its own."""
-    SPACED = 2
+    SPACED = 3
     """Its text belongs to the sentence and is set off by white space."""
-    FLOAT = 3
+    FLOAT = 4
     """It stands in the text only by chance of the markup: its text is left out."""
-    HIDDEN = 4
+    HIDDEN = 5
     """Its text is never seen by a reader."""
-    FORMULA = 5
+    FORMULA = 6
     """It may hold one formula in several forms, of which one counts; it is part of the sentence."""
-    ALTERNATIVES = 11
+    ALTERNATIVES = 7
     """Its children are forms of one thing."""
-    DISPLAY = 6
+    DISPLAY = 8
     """A formula that is set off by white space."""
-    MATH = 7
+    MATH = 9
     """MathML."""
-    TEX = 8
+    TEX = 10
     """TeX."""
-    XREF = 9
-    """Its text belongs to the sentence, and it may cite a figure."""
-    NODE = 10
+    NODE = 11
     """A comment or processing instruction."""
 
 
