@@ -167,7 +167,7 @@ FURTHER: dict[str, dict[str, tuple[str, ...]]] = {
         "DAB": ("(brown immunohistochemical stain)", "(immunohistochemistry, DAB, brown)"),
         "H&E": ("(haematoxylin and eosin)", "(H&E, pink and purple)", "(H&E stain)"),
     },
-    "fluorescence": {"": ("with {amount} {colour} cells", "and {amount} cells in {colour}")},
+    "fluorescence": {"": ("({amount} {colour} cells)", "({amount} cells in {colour})")},
     "blood_smear": {"1": ("and one white cell",), "": ("and {white_cells} white cells",)},
     "dermoscopy": {"yes": ("under hair", "and hairs"), "no": ("and no hair",)},
     "gel": {"": ("of {lanes} lanes, {positive} positive",)},

@@ -6,6 +6,7 @@ A change shows to the pipeline only after ``inventory.publish_inventory`` has wr
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import re
 import shutil
@@ -50,7 +51,7 @@ def change_caption(root: Path, article_id: str, text: str = "This caption was co
     """Replace the first block of the first caption in an article's XML by ``text`` (plain words)."""
     name = f"{article_id}.xml"
     xml = _read(root, article_id, name)
-    body = text.replace("&", "&amp;").replace("<", "&lt;").encode()
+    body = html.escape(text, quote=False).encode()
     changed, n = _CAPTION.subn(lambda match: match[1] + body + match[4], xml, count=1)
     if not n:
         raise PermanentFailure(f"{article_id} has no caption to change; name another article")

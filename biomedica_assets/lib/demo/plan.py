@@ -163,6 +163,7 @@ CAST: tuple[tuple[str, Traits], ...] = (
     ("", {"flags": "closed"}),
     ("", {"licence": "no code"}),
     ("", {"licence": "none"}),
+    ("", {"figures": 4}),
     ("range_dash", {"faults": "malformed", "figures": 3}),
     ("", {"faults": "xml_md5"}),
     ("in_footnote", {"faults": "json_fields"}),

@@ -193,7 +193,7 @@ def load_truth(path: Path) -> Truth:
             images=tuple(_image(i) for i in raw["images"]),
             rejects=tuple(_reject(r) for r in raw["rejects"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PermanentFailure(
             f"{path} is not the truth of a demo mirror ({error}); generate the demo again"
         ) from error

@@ -165,8 +165,9 @@ class Sheet:
         self.pen.ellipse((x - r, y - r, x + r, y + r), fill, outline, self.SCALE)
 
     def word(self, at: Point, text: str, points: int = 8, colour: Colour = (20, 20, 20), anchor: str = "mm") -> None:
-        """Text; ``points`` is its height in pixels of the final picture."""
-        self.pen.text(self.at(*at), text, colour, font(points * self.SCALE), anchor)
+        """Text; ``points`` is its height in pixels of the final picture, less where the picture is a small panel."""
+        share = min(1.0, min(self.size) / 150) if max(self.size) < 150 else 1.0
+        self.pen.text(self.at(*at), text, colour, font(round(points * self.SCALE * share)), anchor)
 
     def done(self) -> Image.Image:
         """The page in the size that was asked for."""

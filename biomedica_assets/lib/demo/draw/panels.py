@@ -58,4 +58,4 @@ def panel_size(rng: Rng, grid: tuple[int, int]) -> Size:
     """Size of one panel so that the page stays near 220 to 330 pixels wide."""
     columns, rows = grid
     side = int(rng.integers(220, 330)) // max(columns, rows - 1, 2)
-    return max(side, 80), max(round(side * 0.9), 76)
+    return max(side, 96), max(round(side * 0.9), 88)
