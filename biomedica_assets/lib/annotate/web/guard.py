@@ -135,7 +135,7 @@ class Sessions:
         """The session of a request; None if there is none, or it is forged, over, or its token was renewed."""
         cookie = request.cookies.get(COOKIE, "")
         content, _, signature = cookie.rpartition(".")
-        if not content or not hmac.compare_digest(signature, self._sign("session", content)):
+        if not content or not hmac.compare_digest(signature.encode(), self._sign("session", content).encode()):
             return None
         name, until, mark = content.split(".")
         annotator = self._register.all().get(name)
