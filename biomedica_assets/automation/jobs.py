@@ -6,8 +6,6 @@ Concept: https://docs.dagster.io/guides/build/jobs
 
 import dagster as dg
 
-from biomedica_assets.partitions import CHUNKS
-
 refresh_inventory = dg.define_asset_job(
     "refresh_inventory",
     selection=dg.AssetSelection.assets("pmc_inventory"),
@@ -19,7 +17,6 @@ chunk_pipeline = dg.define_asset_job(
     selection=dg.AssetSelection.assets(
         "article_index", "article_xml", "articles", "figures", "captions", "mentions", "images", "shards"
     ),
-    partitions_def=CHUNKS,
     description="One chunk from its listing to its training shards.",
 )
 

@@ -8,7 +8,7 @@ import sys
 
 def parse(arguments: argparse.Namespace) -> int:
     """``biomedica parse``: JSON lines on standard output."""
-    from biomedica_assets.lib.jats.lines import parse_files
+    from biomedica_assets.lib.jats.jsonl import parse_files
 
     return parse_files(arguments.files, sys.stdout, sys.stderr)
 

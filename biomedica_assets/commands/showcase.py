@@ -37,10 +37,15 @@ def tell(values: Settings) -> None:
         why = ", ".join(f"{n:,} {reason}" for reason, n in sorted(line.rejects.items(), key=lambda item: -item[1]))
         table.add_row(line.asset, f"{line.partitions:,}", f"{line.rows:,}", why, f"{line.bytes / 1e6:,.1f}")
     console.print(table)
-    scores = score_extraction(lake, load_truth(values.data_dir / "demo_truth.json"))
-    console.print("Against what was invented: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    truth = load_truth(values.data_dir / "demo_truth.json")
+    scores = rich.table.Table("extraction against what was invented", "expected", "found", "recall", "precision")
+    for what, score in score_extraction(lake, truth).items():
+        scores.add_row(what, f"{score.expected:,}", f"{score.found:,}", f"{score.recall:.4f}", f"{score.precision:.4f}")
+    console.print(scores)
     console.print(
-        f"\nNext: [bold]make ui[/] shows the graph; [bold]biomedica sql --data-dir {values.data_dir} "
-        '"select kind, count(*) from figures group by kind"[/] asks the tables; [bold]biomedica run --data-dir data/mine '
-        "--source s3://pmc-oa-opendata --chunk PMC011-0600[/] takes a real chunk."
+        "\nNext:\n"
+        "  [bold]make ui[/]  shows the graph, the checks and the pictures of every partition\n"
+        f"  [bold]biomedica sql --data-dir {values.data_dir} 'select kind, count(*) from figures group by kind'[/]\n"
+        "  [bold]biomedica run --data-dir data/mine --source s3://pmc-oa-opendata --chunk PMC011-0600[/]  a real chunk",
+        highlight=False,
     )

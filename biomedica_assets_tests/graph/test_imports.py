@@ -69,7 +69,7 @@ def test_loading_the_graph_imports_nothing_heavy():
     ("module", "unwanted"),
     [
         ("biomedica_assets.cli", {"dagster", "polars", "duckdb", "numpy", "torch"}),
-        ("biomedica_assets.lib.jats.lines", {"dagster", "polars", "duckdb", "torch"}),
+        ("biomedica_assets.lib.jats.jsonl", {"dagster", "polars", "duckdb", "torch"}),
         ("biomedica_assets.lib.stream.command", {"dagster", "polars", "duckdb", "torch", "webdataset"}),
     ],
 )

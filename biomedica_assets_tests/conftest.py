@@ -1,0 +1,43 @@
+"""What every test starts from: no settings of the person who runs them, a small demo built once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything imports the graph: its partitions are computed from the settings.
+_HOME = tempfile.mkdtemp(prefix="biomedica-tests-")
+for _name in [name for name in os.environ if name.startswith(("BIOMEDICA_", "DAGSTER_"))]:
+    del os.environ[_name]
+os.environ |= {"BIOMEDICA_DATA_DIR": _HOME, "DAGSTER_HOME": _HOME, "DAGSTER_DISABLE_TELEMETRY": "1"}
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")}
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_unconfigure() -> None:
+    """Remove the folder that stood in for a data directory."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The real articles, in the bucket's layout."""
+    path = SHARED / "corpus" / "mirror"
+    if not path.is_dir():
+        pytest.skip("the real articles are not here (../shared/corpus)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small invented mirror, never written to: copy it to change it."""
+    from biomedica_assets.lib.demo import write_mirror
+
+    root = tmp_path_factory.mktemp("demo") / "source"
+    write_mirror(root, seed=7, articles=60)
+    return root

@@ -1,0 +1,145 @@
+"""The graph on a small invented mirror: what is made, what is left alone, what fails alone."""
+
+from __future__ import annotations
+
+import shutil
+
+import dagster as dg
+import pytest
+
+from biomedica_assets import configs, definitions, settings
+from biomedica_assets.automation import runner
+from biomedica_assets.automation.planner import Planner
+from biomedica_assets.lib.demo import inventory, load_truth, mutate
+from biomedica_assets.lib.demo.score import score_extraction
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import TABLES
+
+CHAIN = ["article_index", "article_xml", "articles", "captions", "figures", "mentions", "images", "shards"]
+SPINE = ["pmc_inventory", *CHAIN, "catalog"]
+
+
+class Place:
+    """A data directory with its own instance."""
+
+    def __init__(self, root, mirror, **more):
+        self.settings = settings.Settings(data_dir=root, source=str(mirror), **more)
+        self.lake, self.instance = Lake(root), dg.DagsterInstance.ephemeral()
+        self.definitions = definitions.build(self.settings)
+        graph = self.definitions.resolve_asset_graph()
+        self.planner = Planner(
+            graph, self.lake, configs.expected(self.settings), lambda: configs.recipes(self.settings)
+        )
+
+    def walk(self, **more):
+        return runner.walk(self.definitions, self.instance, self.planner, **({"select": SPINE} | more))
+
+    def digests(self):
+        """Bytes of every file that is data (not locks, Dagster's own, or the mirror's ledger, which holds file times)."""
+        return {
+            path.relative_to(self.lake.root): path.read_bytes()
+            for folder in ("tables", "shards", "mirror")
+            for path in sorted((self.lake.root / folder).rglob("*"))
+            if path.is_file() and ".verified" not in path.parts
+        }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, demo_mirror):
+    """The spine, made once; tests that change something work on a copy."""
+    place = Place(tmp_path_factory.mktemp("made"), demo_mirror)
+    place.first = place.walk()
+    return place
+
+
+@pytest.fixture
+def copy(tmp_path, made, demo_mirror):
+    """The same data directory over a mirror of its own."""
+    shutil.copytree(made.lake.root, tmp_path / "data")
+    shutil.copytree(demo_mirror, tmp_path / "source")
+    shutil.copy(demo_mirror.parent / "demo_truth.json", tmp_path / "demo_truth.json")
+    place = Place(tmp_path / "data", tmp_path / "source")
+    place.walk()
+    return place
+
+
+def test_everything_is_made_and_nothing_fails(made):
+    assert made.first.failed == {}
+    chunks = made.lake.partitions(TABLES["chunk_listing"])
+    assert len(chunks) >= 4
+    for name in CHAIN:
+        assert made.lake.partitions(TABLES[name]) == chunks
+
+
+def test_nothing_disappears_at_any_stage(made):
+    for name in CHAIN:
+        for key in made.lake.partitions(TABLES[name]):
+            manifest = made.lake.manifest(TABLES[name], key)
+            assert manifest.n_in == manifest.n_out + sum(manifest.rejects.values()), (name, key)
+
+
+def test_what_was_invented_is_extracted_again(made, demo_mirror):
+    scores = score_extraction(made.lake, load_truth(demo_mirror.parent / "demo_truth.json"))
+    assert {name: str(score) for name, score in scores.items() if score.missed or score.surplus} == {}
+
+
+def test_a_second_walk_makes_nothing(made):
+    before = made.digests()
+    again = made.walk()
+    assert [asset for asset, _ in again.materialised if asset != "pmc_inventory"] == []
+    assert made.digests() == before
+
+
+def test_manifests_name_exactly_the_inputs_that_the_graph_declares(made):
+    """Else a partition would be for ever stale, or stay current although an input changed."""
+    for name in ("pmc_inventory", *CHAIN, "catalog"):
+        for key in made.lake.partitions(TABLES[name]) or [None]:
+            assert made.planner.reasons(name, key) == (), (name, key)
+
+
+def test_the_result_does_not_depend_on_where_and_when_it_is_made(tmp_path, made, demo_mirror, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
+    other = Place(tmp_path, demo_mirror, workers=1)
+    other.walk()
+    mine, theirs = other.digests(), made.digests()
+    assert [path for path in sorted({*mine, *theirs}) if mine.get(path) != theirs.get(path)] == []
+
+
+def test_an_edited_article_remakes_only_its_chunk(copy):
+    truth = load_truth(copy.settings.data_dir.parent / "demo_truth.json")
+    article = next(a for a in truth.articles if a.selected and a.parsed and a.figures)
+    before = copy.digests()
+    mutate.change_caption(copy.settings.data_dir.parent / "source", article.article_id)
+    inventory.publish_inventory(copy.settings.data_dir.parent / "source", "2026-11-22")
+    outcome = copy.walk()
+    from biomedica_assets.lib import chunks
+
+    mine = chunks.chunk_of(chunks.parse_article_id(article.article_id)[0], 20_000)
+    assert {key for asset, key in outcome.materialised if asset in CHAIN} == {mine}
+    after = copy.digests()
+    changed = {str(path) for path in before if after.get(path) != before[path]}
+    assert changed
+    assert all(mine in path or "pmc_inventory" in path or "catalog" in path or "mirror/" in path for path in changed)
+
+
+def test_a_changed_setting_remakes_what_it_shapes_and_no_more(copy):
+    other = Place(copy.lake.root, copy.settings.source, seed=1)
+    stale = {entry.asset for entry in other.planner.all_stale(SPINE)}
+    assert stale == {"shards"}
+
+
+def test_one_chunk_can_be_made_alone(tmp_path, demo_mirror):
+    place = Place(tmp_path, demo_mirror)
+    outcome = place.walk(chunks=["PMC007-0360"])
+    assert {key for asset, key in outcome.materialised if asset in CHAIN} == {"PMC007-0360"}
+
+
+def test_a_chunk_that_fails_does_not_stop_the_others(copy, monkeypatch):
+    folder = copy.lake.folder(TABLES["article_xml"], "PMC007-0360")
+    (folder / "part-0.parquet").write_bytes(b"not parquet")
+    (copy.lake.folder(TABLES["articles"], "PMC007-0360") / "_manifest.json").unlink()
+    (copy.lake.folder(TABLES["articles"], "PMC007-0380") / "_manifest.json").unlink()
+    outcome = copy.walk()
+    assert [batch.partition for batch in outcome.failed] == ["PMC007-0360"]
+    assert ("articles", "PMC007-0380") in outcome.materialised
