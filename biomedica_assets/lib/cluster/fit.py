@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from biomedica_assets.lib.cluster.blocks import ROWS, Block, cut, mapped, one_thread
+from biomedica_assets.lib.cluster.blocks import Block, cut, mapped, one_thread
 from biomedica_assets.lib.cluster.kmeans import Clustering, Method, fit_kmeans
 from biomedica_assets.lib.cluster.model import FOLDER, ClusterModel, model_files, save_model
 from biomedica_assets.lib.cluster.pca import Components, moments_of, principal_components
@@ -249,7 +249,6 @@ def _card(
         "images": n_images,
         "images_fitted": n_fit,
         "clusters": len(clustering.centroids),
-        "block_rows": ROWS,
         "search": backend(),
         "variance": [float(value) for value in components.variance],
         "total_variance": components.total_variance,
