@@ -33,10 +33,8 @@ def single(rng: Rng, kind: str | None = None, size: Size | None = None) -> Art:
     kind = kind or pick(rng, FIGURE_KINDS)
     size = size or (int(rng.integers(168, 256)), int(rng.integers(160, 240)))
     drawing = draw(kind, rng, size)
-    clause = captions.describe(kind, drawing.attributes, rng)
-    rest = captions.closing(kind, rng)
-    title = clause + "."
-    return Art(drawing.image, kind, (Panel(kind, drawing.attributes),), title, (rest,) if rest else ())
+    blocks = captions.blocks(kind, drawing.attributes, rng)
+    return Art(drawing.image, kind, (Panel(kind, drawing.attributes),), blocks[0], tuple(blocks[1:]))
 
 
 def compound(rng: Rng, kinds: Sequence[str] | None = None) -> Art:

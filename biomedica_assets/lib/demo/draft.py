@@ -187,7 +187,9 @@ class Draft:
         """Append a ``caption`` and return its text: blocks joined by line feeds."""
         element = etree.SubElement(parent, "caption")
         title = art.title if title == "" else title
-        blocks = ([("title", title)] if title else []) + [("p", p) for p in (paragraphs or art.paragraphs)]
+        blocks = ([("title", title)] if title else []) + [
+            ("p", p) for p in (art.paragraphs if paragraphs is None else paragraphs)
+        ]
         for tag, text in blocks:
             self.block(element, tag, text, own=own)
         return "\n".join(plain(text) for _, text in blocks)
