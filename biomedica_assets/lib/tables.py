@@ -615,7 +615,13 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
     """Answer, provenance and confidence of one question."""
     where = "annotations.answer expert_votes.vote_id"
     return (
-        _c(question, dtype, what, null=dtype == S, src=where + (" panels.panel_type" if dtype == S else "")),
+        _c(
+            question,
+            dtype,
+            f"{what}; null without accepted answer",
+            null=True,
+            src=where + (" panels.panel_type" if dtype == S else ""),
+        ),
         _c(f"{question}_provenance", S, f"{question}: human, propagated or model; null without answer", null=True),
         _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
         _c(f"{question}_confidence", F32, f"{question}: confidence 0..1; null without answer", null=True),
@@ -729,7 +735,13 @@ CONTAMINATION = Table(
         _c("n_images", I64, "distinct images of the task"),
         _c("n_training", I64, "training images they were compared with"),
         _c("n_exact", I64, "task images whose bytes are a training image's"),
-        _c("n_near", I64, "further task images that a training image resembles: dHash and grey correlation", null=True),
+        _c(
+            "n_near",
+            I64,
+            "further task images that a training image shows: equal pixels or near hashes; null if not looked for",
+            null=True,
+            src="evaluation_matches.media_id",
+        ),
         _c("share", F64, "share of the task's images found either way", null=True),
         _c("examples", STRINGS, "up to ten pairs: item of the task = training image"),
         _c("method", S, "what was compared and with which limits"),

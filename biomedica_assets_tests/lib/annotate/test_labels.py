@@ -1,0 +1,291 @@
+"""Labels of images: propagated with doubt, corrected by the detector, overruled by people, calibrated by an audit."""
+
+import polars as pl
+import pytest
+
+from biomedica_assets.lib.annotate import audit, labels, simulate
+from biomedica_assets.lib.annotate.ballots import BallotBox
+from biomedica_assets.lib.annotate.consensus import Rules, consensus, stage_annotations
+from biomedica_assets.lib.annotate.panels import stage_panels
+from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
+from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import CLUSTERS, FIGURE_LABELS, LABEL_AUDIT, LABEL_CALIBRATION, PANELS
+from biomedica_assets_tests.lib.annotate.synthetic import CHUNK, KINDS, MODEL, row, synthetic_lake
+from biomedica_assets_tests.lib.annotate.voting import BAR, LINE, MICRO, vote
+
+TRUTHS = {
+    "bars": BAR,
+    "line": LINE,
+    "spots": MICRO | {"panel_type": "panel-single"},
+    "halves": MICRO | {"panel_subtype": "panel-multiple-images"},
+}
+
+
+def annotated(*votes) -> pl.DataFrame:
+    return consensus(votes_frame([(v, "active") for v in votes]), MODEL, rules=Rules(), taxonomy=load())
+
+
+def images(*rows: tuple[str, int, float, float | None]) -> pl.DataFrame:
+    return CLUSTERS.frame(
+        [
+            row(
+                CLUSTERS,
+                media_id=m,
+                cluster=c,
+                distance=d,
+                runner_up_distance=r,
+                runner_up=9 if r else None,
+                model=MODEL,
+            )
+            for m, c, d, r in rows
+        ]
+    )
+
+
+def panel(media_id: str, p: float) -> dict:
+    kind = "panel-multiple" if p >= 0.5 else "panel-single"
+    return row(PANELS, media_id=media_id, p_multiple=p, panel_type=kind)
+
+
+def labelled(assignments, annotations, panels=(), votes=(), calibration=None) -> dict[str, dict]:
+    frame = labels.label_images(
+        assignments,
+        annotations,
+        PANELS.frame(list(panels)),
+        votes_frame([(v, "active") for v in votes]),
+        calibration or {},
+        load(),
+    )
+    return {r["media_id"]: r for r in FIGURE_LABELS.validate(frame).iter_rows(named=True)}
+
+
+TWO_OF_THREE = [vote("aaaa1", "ada", 1, BAR), vote("bbbb1", "ben", 1, BAR), vote("cccc1", "cleo", 1, LINE)]
+
+
+def test_confidence_is_agreement_times_purity_times_margin():
+    mixed = vote("dddd1", "dan", 1, BAR | {"mixed": True})
+    found = labelled(images(("a", 1, 0.25, 1.0)), annotated(*TWO_OF_THREE, mixed))["a"]
+    assert found["local"] == ["kind-bar-plot"]
+    assert found["local_provenance"] == "propagated"
+    assert found["local_confidence"] == pytest.approx(3 / 4 * 3 / 4 * 0.75)  # 3 of 4 say bar, 3 of 4 say not mixed
+    assert found["global_confidence"] == pytest.approx(1 * 3 / 4 * 0.75)
+
+
+def test_an_image_half_way_between_two_clusters_has_no_confidence_and_one_on_the_centroid_has_all():
+    found = labelled(
+        images(("far", 1, 1.0, 1.0), ("on", 1, 0.0, 1.0), ("only", 1, 3.0, None)), annotated(*TWO_OF_THREE)
+    )
+    assert [found[m]["global_confidence"] for m in ("far", "on", "only")] == [0.0, 1.0, 1.0]
+
+
+def test_an_open_question_labels_nothing_and_an_unknown_cluster_neither():
+    tie = annotated(vote("aaaa1", "ada", 1, BAR), vote("bbbb1", "ben", 1, LINE))
+    found = labelled(images(("a", 1, 0.1, 1.0), ("b", 7, 0.1, 1.0)), tie)
+    assert (found["a"]["global"], found["a"]["local"], found["a"]["local_provenance"]) == (["kind-plot"], None, None)
+    assert found["b"]["panel_type"] is None and found["b"]["global_confidence"] is None
+
+
+def test_the_detector_corrects_the_panel_type_where_it_is_surer_and_drops_the_subtype():
+    several = MICRO | {"panel_subtype": "panel-multiple-images"}
+    annotations = annotated(vote("aaaa1", "ada", 1, several), vote("bbbb1", "ben", 1, several))
+    found = labelled(
+        images(("sure", 1, 0.5, 1.0), ("unsure", 1, 0.1, 1.0), ("same", 1, 0.5, 1.0), ("none", 7, 0.5, 1.0)),
+        annotations,
+        [panel("sure", 0.1), panel("unsure", 0.2), panel("same", 0.9), panel("none", 0.8)],
+    )
+    facts = {m: (r["panel_type"], r["panel_type_provenance"], r["panel_subtype"]) for m, r in found.items()}
+    assert facts == {
+        "sure": ("panel-single", "model", None),
+        "unsure": ("panel-multiple", "propagated", "panel-multiple-images"),
+        "same": ("panel-multiple", "propagated", "panel-multiple-images"),
+        "none": ("panel-multiple", "model", None),
+    }
+    assert found["sure"]["panel_type_confidence"] == pytest.approx(0.9)
+    assert found["sure"]["panel_subtype_confidence"] is None
+
+
+def test_a_person_who_labelled_the_image_wins_over_cluster_and_detector():
+    mine = vote("eeee1", "ada", None, MICRO, task="override", media_id="a")
+    found = labelled(images(("a", 1, 0.1, 1.0)), annotated(*TWO_OF_THREE), [panel("a", 0.1)], [mine])["a"]
+    assert (found["panel_type"], found["panel_type_provenance"], found["panel_type_confidence"]) == (
+        "panel-multiple",
+        "human",
+        1,
+    )
+    assert (found["global"], found["global_provenance"]) == (["kind-microscopy"], "human")
+
+
+def test_a_person_who_corrects_the_global_concept_alone_takes_the_misfit_local_one_along():
+    mine = vote("eeee1", "ada", None, {"global": ["kind-map"]}, task="override", media_id="a")
+    found = labelled(images(("a", 1, 0.1, 1.0)), annotated(*TWO_OF_THREE), votes=[mine])["a"]
+    assert (found["global"], found["local"]) == (["kind-map"], [])
+
+
+def test_two_people_who_disagree_on_an_image_leave_the_clusters_label():
+    mine = [vote(f"eeee{n}", n, None, a, task="audit", media_id="a") for n, a in (("ada", MICRO), ("ben", LINE))]
+    found = labelled(images(("a", 1, 0.1, 1.0)), annotated(*TWO_OF_THREE), votes=mine)["a"]
+    assert (found["global"], found["global_provenance"]) == (["kind-plot"], "propagated")
+
+
+def test_simulated_votes_mark_the_labels_they_reach_and_no_others():
+    fake = [vote(f"sim-{n}-1", n, 1, BAR, source="simulated") for n in ("s1", "s2")]
+    real = [vote(f"real-{n}-1", n, 2, BAR) for n in ("ada", "ben")]
+    found = labelled(images(("a", 1, 0.1, 1.0), ("b", 2, 0.1, 1.0)), annotated(*fake, *real))
+    assert (found["a"]["simulated"], found["b"]["simulated"]) == (True, False)
+
+
+def test_calibration_replaces_the_confidence_and_keeps_the_raw_one():
+    found = labelled(
+        images(("a", 1, 0.5, 1.0)), annotated(*TWO_OF_THREE), calibration={"global": ([0.0, 1.0], [0.6, 1.0])}
+    )["a"]
+    assert (found["global_raw"], found["global_confidence"], found["calibrated"]) == (0.5, pytest.approx(0.8), True)
+    assert found["local_confidence"] == found["local_raw"]
+
+
+def test_labels_do_not_depend_on_the_order_of_images_or_votes():
+    assignments = images(*[(f"m{i}", i % 2 + 1, 0.1 * i, 1.0) for i in range(8)])
+    votes = [vote("eeee1", "ada", None, MICRO, task="override", media_id="m3")]
+    one = labelled(assignments, annotated(*TWO_OF_THREE), votes=votes)
+    other = labelled(assignments.reverse(), annotated(*reversed(TWO_OF_THREE)), votes=votes)
+    assert list(one.items()) == list(other.items())
+
+
+# ---- the audit
+
+
+def test_wilson_interval_equals_the_published_value():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662
+    judged = pl.DataFrame(
+        {"media_id": [str(i) for i in range(263)], "question": "global", "concept_id": "kind-map", "raw": 0.5}
+    ).with_columns(correct=pl.int_range(263) < 81, simulated=pl.lit(value=False))
+    found = audit.precision(judged).filter(concept_id="kind-map").row(0, named=True)
+    assert (found["n"], found["n_correct"]) == (263, 81)
+    assert (found["low"], found["high"]) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+
+
+def test_calibration_rises_stays_within_bounds_and_needs_enough_verdicts():
+    raw = [i / 100 for i in range(100)]
+    judged = pl.DataFrame({"media_id": [f"m{i:02d}" for i in range(100)], "raw": raw}).with_columns(
+        question=pl.lit("global"), concept_id=pl.lit("x"), correct=pl.col("raw") > 0.4, simulated=pl.lit(value=True)
+    )
+    knots = audit.calibrate(judged)
+    assert knots["raw"].is_sorted() and knots["confidence"].is_sorted()
+    assert (knots["confidence"].min(), knots["confidence"].max()) == (0.0, 1.0)
+    assert audit.calibrate(judged.head(20)).height == 0
+
+
+def test_the_audit_sample_is_the_same_whatever_the_order_and_further_images_do_not_reshuffle_it():
+    found = labelled(images(*[(f"m{i:02d}", 1, 0.1, 1.0) for i in range(40)]), annotated(*TWO_OF_THREE))
+    frame = FIGURE_LABELS.frame(list(found.values()))
+    drawn = audit.sample(frame, 5, seed=3)
+    assert drawn.equals(audit.sample(frame.reverse(), 5, seed=3))
+    assert drawn.height == 5  # one image answers for all its labels
+    assert not drawn.equals(audit.sample(frame, 5, seed=4))
+    more = labelled(images(*[(f"m{i:02d}", 1, 0.1, 1.0) for i in range(80)]), annotated(*TWO_OF_THREE))
+    again = audit.sample(FIGURE_LABELS.frame(list(more.values())), 80, seed=3)
+    assert set(drawn["media_id"]) <= set(again["media_id"])
+
+
+def test_a_verdict_counts_label_by_label():
+    frame = labels.propagate(images(("a", 1, 0.5, 1.0)), annotated(*TWO_OF_THREE), {})
+    verdict = vote("eeee1", "ada", None, LINE, task="audit", media_id="a")
+    judged = audit.verdicts(frame, votes_frame([(verdict, "active")]), load())
+    facts = {(q, c): ok for q, c, ok in judged.select("question", "concept_id", "correct").iter_rows()}
+    assert facts == {
+        ("panel_type", "panel-single"): True,
+        ("global", "kind-plot"): True,
+        ("local", "kind-bar-plot"): False,
+    }
+
+
+# ---- the whole loop, simulated
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory) -> tuple[Lake, pl.DataFrame]:
+    """Twelve clusters of eight pictures, a tenth of them in the wrong cluster, through the whole loop."""
+    lake = synthetic_lake(tmp_path_factory.mktemp("loop"), clusters=12, members=8)
+    taxonomy = load()
+    box = BallotBox(lake.root, taxonomy)
+    assignments = lake.read(CLUSTERS, CHUNK)
+    kinds = [TRUTHS[KINDS[int(m[1:4]) % 4]] for m in assignments["media_id"]]
+    # the outermost member of every cluster is in truth of the next kind: propagation must get it wrong, and doubt it
+    wrong = [m.endswith("-07") for m in assignments["media_id"]]
+    kinds = [TRUTHS["line"] if bad and k is not TRUTHS["line"] else k for k, bad in zip(kinds, wrong, strict=True)]
+    truth = pl.DataFrame(
+        {
+            "media_id": assignments["media_id"],
+            **{q: [k.get(q) for k in kinds] for q in ("panel_type", "panel_subtype", "global", "local", "content")},
+        },
+        schema_overrides={"content": pl.List(pl.String)},
+    )
+    right = simulate.cluster_truth(assignments, truth)
+    people = simulate.THREE
+    simulate.cast(box, simulate.vote_on_clusters(right, people, MODEL, taxonomy, seed=5))
+    collect_votes(lake)
+    stage_annotations(lake, MODEL)
+    stage_panels(lake, CHUNK, LocalEngine("threads", 2))
+    labels.stage_labels(lake, CHUNK)
+    return lake, truth
+
+
+def test_the_simulated_loop_labels_most_images_right_and_the_threshold_buys_precision(looped):
+    lake, truth = looped
+    found = lake.read(FIGURE_LABELS, CHUNK)
+    assert found["simulated"].all()
+    plain = {r["question"]: r for r in simulate.score(found, truth).iter_rows(named=True)}
+    strict = {r["question"]: r for r in simulate.score(found, truth, threshold=0.2).iter_rows(named=True)}
+    assert plain["global"]["precision"] > 0.8 and plain["local"]["recall"] > 0.7
+    assert strict["local"]["precision"] > plain["local"]["precision"]
+    assert strict["local"]["recall"] < plain["local"]["recall"]
+
+
+def test_an_audit_measures_and_calibrates_the_loop(looped):
+    lake, truth = looped
+    taxonomy = load()
+    drawn = audit.sample(lake.read(FIGURE_LABELS, CHUNK), 12, seed=1)["media_id"].to_list()
+    auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
+    simulate.cast(
+        BallotBox(lake.root, taxonomy), simulate.vote_on_images(truth, drawn, auditor, MODEL, taxonomy, seed=1)
+    )
+    collect_votes(lake)
+    assert audit.stage_audit(lake).metrics["simulated"]
+    assert audit.stage_calibration(lake).metrics["questions_calibrated"] >= 2
+    whole = lake.read(LABEL_AUDIT, None).filter(concept_id="all")
+    assert (whole["low"] <= whole["precision"]).all() and (whole["precision"] <= whole["high"]).all()
+    report = labels.stage_labels(lake, CHUNK)
+    assert report.metrics["calibrated"]
+    assert lake.manifest(FIGURE_LABELS, CHUNK).inputs.keys() == {
+        f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration"
+    }  # fmt: skip
+    human = lake.read(FIGURE_LABELS, CHUNK).filter(pl.col("media_id").is_in(drawn))
+    assert set(human["global_provenance"]) == {"human"}
+    assert lake.read(LABEL_CALIBRATION, None)["confidence"].is_between(0, 1).all()
+
+
+def test_simulation_is_the_same_each_time_and_another_with_another_seed():
+    truth = {c: ({"panel_type": ("panel-single",), "global": ("kind-plot",)}, False) for c in range(50)}
+    one, same, other = (simulate.vote_on_clusters(truth, simulate.THREE, MODEL, load(), seed=s) for s in (1, 1, 2))
+    assert one == same
+    assert [v.answer for v in one] != [v.answer for v in other]
+
+
+def test_simulated_errors_have_the_rates_that_were_asked_for():
+    truth = {c: ({"panel_type": ("panel-single",), "global": ("kind-plot",)}, False) for c in range(2000)}
+    who = simulate.Simulated("simulated-x", 0.2, 0.1, 0.05)
+    votes = simulate.vote_on_clusters(truth, [who], MODEL, load(), seed=0)
+    told = [v.answer for v in votes if not v.answer.cant_tell]
+    assert 1 - len(told) / 2000 == pytest.approx(0.05, abs=0.015)  # three standard errors
+    assert sum(a.one("panel_type") != "panel-single" for a in told) / len(told) == pytest.approx(0.2, abs=0.03)
+    assert sum(a.given("global") != ("kind-plot",) for a in told) / len(told) == pytest.approx(0.1, abs=0.02)
+
+
+def test_an_adjudicator_who_knows_settles_every_dispute():
+    truth = {1: ({"panel_type": ("panel-single",), "global": ("kind-plot",), "local": ("kind-bar-plot",)}, False)}
+    disputed = [vote("aaaa1", "ada", 1, BAR), vote("bbbb1", "ben", 1, MICRO)]
+    rulings = simulate.rule_on_disputes(truth, [1, 99], MODEL, load(), seed=0)
+    found = annotated(*disputed, *rulings)
+    assert set(found.filter(pl.col("question").is_in(["global", "local", "panel_type"]))["status"]) == {"adjudicated"}
+    assert found["simulated"].all()
