@@ -84,7 +84,10 @@ def nearest_neighbours(features: F32, truth: I64, groups: I64, config: ProbeConf
 
 
 def _folds(truth: I64, groups: I64, n: int, seed: int) -> list[tuple[I64, I64]]:
-    fewest = min(np.unique(groups[truth == c]).size for c in np.unique(truth))
+    classes = np.unique(truth)
+    if classes.size < 2:
+        raise TooFewForProbe("all items are of one class: there is nothing to tell apart")
+    fewest = min(np.unique(groups[truth == c]).size for c in classes)
     if fewest < n:
         raise TooFewForProbe(f"the smallest class has {fewest} independent groups, {n} folds need as many")
     splitter = _sklearn("model_selection").StratifiedGroupKFold(n, shuffle=True, random_state=seed)
