@@ -20,9 +20,10 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import ACCEPTED, ANSWERED
 from biomedica_assets.lib.annotate.form import SETS
+from biomedica_assets.lib.annotate.tally import current_model, read_votes
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ANNOTATIONS, ANNOTATOR_AGREEMENT, ANNOTATOR_CONFUSION, EXPERT_VOTES
+from biomedica_assets.lib.tables import ANNOTATIONS, ANNOTATOR_AGREEMENT, ANNOTATOR_CONFUSION
 
 VERSION = "1"
 NONE = "none"
@@ -205,22 +206,24 @@ def confusion(votes: pl.DataFrame, annotations: pl.DataFrame) -> pl.DataFrame:
     return counted.select(ANNOTATOR_CONFUSION.schema.names()).sort("question", "annotator", "consensus", "answer")
 
 
-def _counted(lake: Lake, model: str) -> pl.DataFrame:
-    return lake.read(EXPERT_VOTES, None).filter(
-        pl.col("status") == "active", pl.col("task") == "label", pl.col("cluster_model") == model
-    )
+def _counted(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Votes that count for the current cluster model, and the entries of what was read."""
+    (votes, votes_input), (model, model_input) = read_votes(lake), current_model(lake)
+    counted = votes.filter(pl.col("status") == "active", pl.col("task") == "label", pl.col("cluster_model") == model)
+    return counted, {**votes_input, **model_input}
 
 
-def stage_agreement(lake: Lake, model: str, *, seed: int = 0, resamples: int = 500) -> Report:
-    """Publish ``annotator_agreement`` for the votes on one cluster model."""
-    frame = agreement(_counted(lake, model), seed=seed, resamples=resamples)
+def stage_agreement(lake: Lake, *, seed: int = 0, resamples: int = 500) -> Report:
+    """Publish ``annotator_agreement`` for the votes on the current cluster model."""
+    votes, inputs = _counted(lake)
+    frame = agreement(votes, seed=seed, resamples=resamples)
     manifest = lake.publish(
         ANNOTATOR_AGREEMENT,
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((EXPERT_VOTES, None)),
-        config={"cluster_model": model, "seed": seed, "resamples": resamples},
+        inputs=inputs,
+        config={"seed": seed, "resamples": resamples},
         n_in=frame.height,
         n_out=frame.height,
     )
@@ -238,17 +241,18 @@ def stage_agreement(lake: Lake, model: str, *, seed: int = 0, resamples: int = 5
     )
 
 
-def stage_confusion(lake: Lake, model: str) -> Report:
+def stage_confusion(lake: Lake) -> Report:
     """Publish ``annotator_confusion``: each annotator against the consensus; ``n_in`` counts answers compared."""
-    frame = confusion(_counted(lake, model), lake.read(ANNOTATIONS, None))
+    votes, inputs = _counted(lake)
+    frame = confusion(votes, lake.read(ANNOTATIONS, None))
     n = int(frame["n"].sum())
     manifest = lake.publish(
         ANNOTATOR_CONFUSION,
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((EXPERT_VOTES, None), (ANNOTATIONS, None)),
-        config={"cluster_model": model},
+        inputs={**inputs, **lake.inputs((ANNOTATIONS, None))},
+        config={},
         n_in=n,
         n_out=n,
     )

@@ -16,13 +16,13 @@ import polars as pl
 from biomedica_assets.lib.annotate.consensus import Rules, settle
 from biomedica_assets.lib.annotate.form import QUESTIONS, SETS, SINGLE_CHOICE
 from biomedica_assets.lib.annotate.labels import coherent, correct_panels, propagate
+from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
-    EXPERT_VOTES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     PANELS,
@@ -145,7 +145,7 @@ def audited(lake: Lake, *, panels: bool) -> pl.DataFrame:
         panels: judge the label after the panel detector's correction; False judges propagation alone.
     """
     taxonomy = load()
-    votes = lake.read(EXPERT_VOTES, None).filter(pl.col("status") == "active", pl.col("task") == "audit")
+    votes = read_votes(lake)[0].filter(pl.col("status") == "active", pl.col("task") == "audit")
     ids = votes["media_id"].drop_nulls().unique().sort()
     rows = lake.scan(CLUSTERS).filter(pl.col("media_id").is_in(ids.implode())).collect()
     annotations = lake.read(ANNOTATIONS, None)
@@ -167,7 +167,7 @@ def stage_audit(lake: Lake) -> Report:
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((EXPERT_VOTES, None), (ANNOTATIONS, None), *chunks),
+        inputs={**read_votes(lake)[1], **lake.inputs((ANNOTATIONS, None), *chunks)},
         config={},
         n_in=judged.height,
         n_out=judged.height,
@@ -197,7 +197,7 @@ def stage_calibration(lake: Lake, *, min_verdicts: int = MIN_FOR_CALIBRATION) ->
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((EXPERT_VOTES, None), (ANNOTATIONS, None), *chunks),
+        inputs={**read_votes(lake)[1], **lake.inputs((ANNOTATIONS, None), *chunks)},
         config={"min_verdicts": min_verdicts},
         n_in=judged.height,
         n_out=judged.height,

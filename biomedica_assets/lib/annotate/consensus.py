@@ -15,10 +15,11 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE, SINGLE_CHOICE, hierarchy_problems
 from biomedica_assets.lib.annotate.plain import as_strings
+from biomedica_assets.lib.annotate.tally import current_model, read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ANNOTATIONS, EXPERT_VOTES
+from biomedica_assets.lib.tables import ANNOTATIONS, TAXONOMY
 
 VERSION = "1"
 ACCEPTED = ("agreed", "adjudicated")
@@ -216,13 +217,14 @@ def violations(annotations: pl.DataFrame, taxonomy: Taxonomy) -> list[str]:
     return found
 
 
-def stage_annotations(lake: Lake, model: str, rules: Rules | None = None) -> Report:
-    """Publish ``annotations`` from ``expert_votes`` for one cluster model (``clusters.model``).
+def stage_annotations(lake: Lake, rules: Rules | None = None) -> Report:
+    """Publish ``annotations`` from the ``expert_votes`` on the current ``cluster_model``; empty before anybody voted.
 
     ``n_in`` and ``n_out`` count (cluster, question) pairs, so that an open question is a row and no loss.
     """
     rules, taxonomy = rules or Rules(), load()
-    votes = lake.read(EXPERT_VOTES, None)
+    votes, votes_input = read_votes(lake)
+    model, model_input = current_model(lake)
     frame = consensus(votes, model, rules=rules, taxonomy=taxonomy)
     elsewhere = votes.filter(pl.col("cluster").is_not_null(), pl.col("cluster_model").ne_missing(model)).height
     manifest = lake.publish(
@@ -230,7 +232,7 @@ def stage_annotations(lake: Lake, model: str, rules: Rules | None = None) -> Rep
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((EXPERT_VOTES, None)),
+        inputs={**votes_input, **model_input, **lake.inputs((TAXONOMY, None))},
         config={**dataclasses.asdict(rules), "cluster_model": model, "taxonomy_version": taxonomy.version},
         n_in=frame.height,
         n_out=frame.height,

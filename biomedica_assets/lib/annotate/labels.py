@@ -15,13 +15,13 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import ACCEPTED, Rules, settle
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE_CHOICE
+from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
-    EXPERT_VOTES,
     FIGURE_LABELS,
     LABEL_CALIBRATION,
     PANELS,
@@ -220,21 +220,19 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
     """Publish ``figure_labels`` of one chunk from ``clusters``, ``annotations``, ``expert_votes`` and ``panels``."""
     taxonomy = load()
     assignments = lake.read(CLUSTERS, chunk)
-    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (EXPERT_VOTES, None), (PANELS, chunk)]
-    calibration = read_calibration(lake)
-    wanted += [(LABEL_CALIBRATION, None)] if calibration else []
+    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
+    wanted += [(LABEL_CALIBRATION, None)] if lake.manifest(LABEL_CALIBRATION, None) else []
+    calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
     annotations = lake.read(ANNOTATIONS, None)
     models = assignments["model"].unique().to_list()
     annotations = annotations.filter(pl.col("cluster_model").is_in(models))
-    frame = label_images(
-        assignments, annotations, lake.read(PANELS, chunk), lake.read(EXPERT_VOTES, None), calibration, taxonomy
-    )
+    frame = label_images(assignments, annotations, lake.read(PANELS, chunk), votes, calibration, taxonomy)
     manifest = lake.publish(
         FIGURE_LABELS,
         chunk,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs(*wanted),
+        inputs={**lake.inputs(*wanted), **votes_input},
         config={"taxonomy_version": taxonomy.version},
         n_in=assignments.height,
         n_out=frame.height,

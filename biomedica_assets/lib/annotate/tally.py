@@ -13,9 +13,10 @@ import polars as pl
 from biomedica_assets.lib.annotate.ballots import BallotBox, Vote, votes_digest
 from biomedica_assets.lib.annotate.form import QUESTIONS, SETS
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import EXPERT_VOTES
+from biomedica_assets.lib.tables import CLUSTER_MODEL, EXPERT_VOTES
 
 VERSION = "1"
 
@@ -35,6 +36,25 @@ def votes_frame(votes: list[tuple[Vote, str]]) -> pl.DataFrame:
     return EXPERT_VOTES.frame(rows).sort("vote_id")
 
 
+def read_votes(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The table ``expert_votes`` and its entry for a manifest; empty, and none, before anybody has voted."""
+    if lake.manifest(EXPERT_VOTES, None) is None:
+        return EXPERT_VOTES.empty(), {}
+    return lake.read(EXPERT_VOTES, None), lake.inputs((EXPERT_VOTES, None))
+
+
+def current_model(lake: Lake) -> tuple[str, dict[str, str]]:
+    """Digest of the cluster model that cluster numbers mean now, and its entry for a manifest.
+
+    Raises:
+        StoreError: ``cluster_model`` has not been materialised.
+    """
+    models = lake.read(CLUSTER_MODEL, None)["model"].unique().to_list()
+    if len(models) != 1:
+        raise StoreError(f"cluster_model names {len(models)} models, expected one; materialise it again")
+    return str(models[0]), lake.inputs((CLUSTER_MODEL, None))
+
+
 def collect_votes(lake: Lake) -> Report:
     """Write the table ``expert_votes`` from the vote files; every line is a vote, a withdrawal or a reject.
 
@@ -51,11 +71,12 @@ def collect_votes(lake: Lake) -> Report:
         None,
         frame,
         code_version=VERSION,
-        inputs={"vote_files": digest},
+        inputs={},
         config={"taxonomy_version": taxonomy.version},
         rejects=rejects,
         n_in=n_out + len(rejects),
         n_out=n_out,
+        metrics={"files_digest": digest},
     )
     active = frame.filter(pl.col("status") == "active")
     return Report(

@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 from PIL import Image, ImageDraw
 
+from biomedica_assets.lib.annotate.taxonomy.model import stage_taxonomy
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import CAPTIONS, CLUSTERS, CONTACT_SHEETS, IMAGES, Table
+from biomedica_assets.lib.tables import CAPTIONS, CLUSTER_MODEL, CLUSTERS, CONTACT_SHEETS, IMAGES, Table
 
 CHUNK = "PMC000-0000"
 MODEL = "model-a"
@@ -75,4 +76,6 @@ def synthetic_lake(root: Path, *, clusters: int = 10, members: int = 6) -> Lake:
     publish(lake, CAPTIONS, CHUNK, captions)
     publish(lake, CLUSTERS, CHUNK, assignments)
     publish(lake, CONTACT_SHEETS, None, sheets)
+    publish(lake, CLUSTER_MODEL, None, [row(CLUSTER_MODEL, cluster=c, model=MODEL) for c in range(clusters)])
+    stage_taxonomy(lake)
     return lake

@@ -17,9 +17,8 @@ from biomedica_assets.lib.annotate.consensus import (
 )
 from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.taxonomy.model import load
-from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ANNOTATIONS
-from biomedica_assets_tests.lib.annotate.synthetic import MODEL
+from biomedica_assets_tests.lib.annotate.synthetic import MODEL, synthetic_lake
 from biomedica_assets_tests.lib.annotate.voting import BAR, CANT_TELL, LINE, MICRO, vote
 
 RULES = Rules(min_votes=2, min_agreement=0.6)
@@ -141,16 +140,24 @@ def test_the_check_refuses_what_breaks_the_vocabulary_and_passes_what_consensus_
 
 
 def test_the_stage_publishes_with_lineage_and_says_what_waits(tmp_path):
+    lake = synthetic_lake(tmp_path, clusters=3, members=1)
     box = BallotBox(tmp_path, load())
     votes = ballots(BAR, BAR) + ballots(BAR, MICRO, cluster=2) + [vote("late-vote", "p0", 3, BAR, cluster_model="old")]
     for name in ("p0", "p1"):
         box.register.ensure(name)
     box.append(votes)
-    lake = Lake(tmp_path)
     version = collect_votes(lake).data_version
-    report = stage_annotations(lake, MODEL)
+    report = stage_annotations(lake)
     assert report.reconciles
     assert report.metrics["clusters_to_adjudicate"] == 1
     assert report.metrics["votes_for_other_cluster_models"] == 1
-    assert lake.manifest(ANNOTATIONS, None).inputs == {"expert_votes": version}
-    assert stage_annotations(lake, MODEL).data_version == report.data_version
+    inputs = lake.manifest(ANNOTATIONS, None).inputs
+    assert inputs.keys() == {"expert_votes", "cluster_model", "taxonomy"}
+    assert inputs["expert_votes"] == version
+    assert stage_annotations(lake).data_version == report.data_version
+
+
+def test_before_anybody_voted_the_table_is_empty_and_nothing_fails(tmp_path):
+    lake = synthetic_lake(tmp_path, clusters=3, members=1)
+    assert stage_annotations(lake).rows == 0
+    assert lake.manifest(ANNOTATIONS, None).inputs.keys() == {"cluster_model", "taxonomy"}

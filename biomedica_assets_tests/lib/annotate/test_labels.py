@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from biomedica_assets.lib.annotate import audit, labels, simulate
+from biomedica_assets.lib.annotate.agreement import stage_agreement, stage_confusion
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.consensus import Rules, consensus, stage_annotations
 from biomedica_assets.lib.annotate.panels import stage_panels
@@ -11,7 +12,14 @@ from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import CLUSTERS, FIGURE_LABELS, LABEL_AUDIT, LABEL_CALIBRATION, PANELS
+from biomedica_assets.lib.tables import (
+    ANNOTATOR_CONFUSION,
+    CLUSTERS,
+    FIGURE_LABELS,
+    LABEL_AUDIT,
+    LABEL_CALIBRATION,
+    PANELS,
+)
 from biomedica_assets_tests.lib.annotate.synthetic import CHUNK, KINDS, MODEL, row, synthetic_lake
 from biomedica_assets_tests.lib.annotate.voting import BAR, LINE, MICRO, vote
 
@@ -225,7 +233,7 @@ def looped(tmp_path_factory) -> tuple[Lake, pl.DataFrame]:
     people = simulate.THREE
     simulate.cast(box, simulate.vote_on_clusters(right, people, MODEL, taxonomy, seed=5))
     collect_votes(lake)
-    stage_annotations(lake, MODEL)
+    stage_annotations(lake)
     stage_panels(lake, CHUNK, LocalEngine("threads", 2))
     labels.stage_labels(lake, CHUNK)
     return lake, truth
@@ -289,3 +297,26 @@ def test_an_adjudicator_who_knows_settles_every_dispute():
     found = annotated(*disputed, *rulings)
     assert set(found.filter(pl.col("question").is_in(["global", "local", "panel_type"]))["status"]) == {"adjudicated"}
     assert found["simulated"].all()
+
+
+def test_before_anybody_voted_images_get_the_detectors_panel_type_and_nothing_else(tmp_path):
+    lake = synthetic_lake(tmp_path, clusters=4, members=2)
+    stage_annotations(lake)
+    stage_panels(lake, CHUNK, LocalEngine("threads", 2))
+    for stage in (audit.stage_audit, audit.stage_calibration, stage_agreement, stage_confusion):
+        stage(lake)
+    report = labels.stage_labels(lake, CHUNK)
+    frame = lake.read(FIGURE_LABELS, CHUNK)
+    assert (report.n_in, report.rows) == (8, 8)
+    assert frame["panel_type_provenance"].to_list() == ["model"] * 8
+    assert frame["global"].null_count() == 8
+    assert not frame["calibrated"].any() and not frame["simulated"].any()
+
+
+def test_the_stages_of_agreement_read_what_the_loop_made(looped):
+    lake, _ = looped
+    assert stage_agreement(lake, resamples=20).metrics["alpha_global"] > 0.4
+    report = stage_confusion(lake)
+    assert report.reconciles
+    assert report.metrics["equal_to_consensus"] > 0.8
+    assert lake.read(ANNOTATOR_CONFUSION, None)["simulated"].all()
