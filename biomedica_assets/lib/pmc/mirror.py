@@ -189,8 +189,6 @@ class Mirror:
         """The answer, or that for the percent-decoded key if the source has no object under the key as it stands."""
         if not isinstance(answer, ObjectMissing) or (decoded := unquote(wanted.key)) == wanted.key:
             return answer
-        if not decoded.startswith(f"{wanted.article_id}/"):
-            return answer
         try:
             return self._source.get(decoded)
         except SourceError:

@@ -284,7 +284,15 @@ def test_a_fetch_killed_in_the_middle_and_started_again_equals_an_uninterrupted_
     # Redone is at most what was in flight or written without having been yielded yet.
     assert sum(s3.requests.values()) <= 149 - len(done) + 4
     assert tree(killed.root) == tree(whole.root)
-    assert not list((killed.root / "mirror").rglob(".tmp-*"))
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(source, mirror, lake):
+    wanted = one(mirror)
+    folder = Mirror(lake, source).path(wanted).parent
+    folder.mkdir(parents=True)
+    (folder / ".tmp-a.jpg-1-0").write_bytes(b"pict")
+    path = ensure(lake, source, wanted)[wanted]
+    assert list(folder.iterdir()) == [path]
 
 
 @pytest.mark.corpus
