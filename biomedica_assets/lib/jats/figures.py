@@ -19,7 +19,7 @@ from biomedica_assets.lib.jats import permissions
 from biomedica_assets.lib.jats.context import Context, Contexts
 from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
 from biomedica_assets.lib.jats.text import lines_of, text_of
-from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XLINK_HREF, XML_LANG, Element, local_name
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name
 
 _FIG_KINDS = {"scheme": "scheme", "algorithm": "algorithm", "chart": "chart", "map": "map", "plate": "plate"}
 _KIND_OF_LABEL = re.compile(r"(?:(?:supplementary|extended data)\s+)?(scheme|algorithm|chart|map|plate)s?\b", re.I)
@@ -224,7 +224,7 @@ def caption_text(caption: Element) -> str:
 
 def _full_size(renditions: Sequence[Element]) -> Element:
     """The rendition to take: one with an href, no thumbnail, the first of those."""
-    named = [graphic for graphic in renditions if graphic.get(XLINK_HREF)] or renditions
+    named = [graphic for graphic in renditions if href_of(graphic)] or renditions
     return next((graphic for graphic in named if not _is_thumbnail(graphic)), named[0])
 
 
@@ -234,17 +234,17 @@ def _is_thumbnail(graphic: Element) -> bool:
 
 def _graphic(element: Element, renditions: Sequence[Element]) -> Graphic | None:
     """Record of a graphic; None if it names no file."""
-    href = element.get(XLINK_HREF)
+    href = href_of(element)
     if not href:
         return None
     kind, subtype = element.get("mimetype"), element.get("mime-subtype")
     mime = "/".join(filter(None, (kind, subtype))) or None
-    hrefs = tuple(found for el in renditions if (found := el.get(XLINK_HREF)))
+    hrefs = tuple(found for el in renditions if (found := href_of(el)))
     return Graphic(href, mime, element.get("content-type"), element.get("id"), hrefs)
 
 
 def _is_image(element: Element) -> bool:
-    href = element.get(XLINK_HREF)
+    href = href_of(element)
     if not href:
         return False
     kind = element.get("mimetype")

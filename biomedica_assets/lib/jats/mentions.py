@@ -33,6 +33,8 @@ _CONNECTED = re.compile(rf"\s*(?:[{_DASH},;&/]|and|or|to|through|\(|\)|{_FIGURE_
 _LABEL_NUMBER = re.compile(
     rf"(?P<series>.*?)(?P<first>\d+)(?:\s*(?:[{_DASH},&]|and)\s*(?P<last>\d+))?\s*(?:\([^()]*\))?[^\w]*", re.DOTALL
 )
+# A label with further words behind its only number.
+_ONLY_NUMBER = re.compile(r"(?P<series>\D*?)(?P<first>\d+)(?P<last>)(?!\w)\D*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -183,34 +185,22 @@ class Mentions:
 def number_of(label: str) -> Number | None:
     """Number that a label gives: ``Figure S3.`` is 3 of the series ``figs``, ``Figs 4-6`` covers 4 to 6.
 
-    ``Figure 1-figure supplement 2`` is 2 of ``fig1figsupplement``. A label that ends in a letter (``Fig. 3A``) names a
-    panel and has no number, nor has one without digits.
+    ``Figure 1-figure supplement 2`` is 2 of ``fig1figsupplement``; of ``Figure 3. Overview`` the one number counts. A
+    label that ends in a letter (``Fig. 3A``) names a panel and has no number, nor has one without digits.
     """
-    match = _LABEL_NUMBER.fullmatch(label.strip())
+    match = _LABEL_NUMBER.fullmatch(label.strip()) or _ONLY_NUMBER.fullmatch(label.strip())
     if not match:
-        # The last number counts when a word stands between two.
-        head, _, tail = _split_at_last_number(label)
-        match = _LABEL_NUMBER.fullmatch(tail) if tail else None
-        if not match:
-            return None
-        series = _series(head)
-    else:
-        series = _series(match["series"])
+        return None
     first = int(match["first"])
     last = int(match["last"] or first)
-    return Number(series, first, last) if last >= first else None
-
-
-def _split_at_last_number(label: str) -> tuple[str, str, str]:
-    match = re.search(r"^(.*\D)(\d+\W*)$", label.strip(), re.DOTALL)
-    return (match[1], "", match[2]) if match else (label, "", "")
+    return Number(_series(match["series"]), first, last) if last >= first else None
 
 
 def _series(prefix: str) -> str:
-    """What a label counts in, spellings evened out: ``Figure``, ``Figs.`` and ``FIG`` are one series."""
-    return re.sub(r"fig(?:ure|ura|uras)?s?(?![a-rt-z])", "fig", re.sub(r"[\W_]+", " ", prefix.casefold())).replace(
-        " ", ""
-    )
+    """What a label counts in: ``Figure``, ``Figs.`` and ``FIG`` are one series, ``FigS`` is another."""
+    spaced = re.sub(r"(?<=[a-z])S$", " s", prefix)
+    spaced = re.sub(r"[\W_]+", " ", spaced.casefold())
+    return re.sub(r"\bfig(?:ure|ura)?s?\b", "fig", spaced).replace(" ", "")
 
 
 def _block_of(xref: Element) -> Element:

@@ -14,7 +14,7 @@ from biomedica_assets.lib.jats import permissions
 from biomedica_assets.lib.jats.reading import pmcid_of
 from biomedica_assets.lib.jats.records import AbstractSection, Article, KeywordGroup, Related
 from biomedica_assets.lib.jats.text import text_of
-from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XLINK_HREF, XML_LANG, Element, local_name, words
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name, words
 
 # Dates that are not the publication of this article.
 _NOT_PUBLICATION = re.compile(
@@ -300,7 +300,7 @@ def _related(meta: Element | None) -> tuple[Related, ...]:
         Related(
             element.get("related-article-type") or element.get("related-object-type"),
             element.get("ext-link-type") or element.get("source-type") or element.get("object-id-type"),
-            element.get(XLINK_HREF) or element.get("object-id") or _line(element),
+            href_of(element) or element.get("object-id") or _line(element),
         )
         for element in _children(meta, "related-article", "related-object")
     )

@@ -10,7 +10,7 @@ import re
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.jats.text import lines_of, text_of
-from biomedica_assets.lib.jats.vocabulary import XLINK_HREF, Element, local_name
+from biomedica_assets.lib.jats.vocabulary import Element, href_of, local_name
 
 _CC_URL = re.compile(
     r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licen[sc]es?|publicdomain)/[^\s)\]>,;\"']+", re.I
@@ -73,9 +73,9 @@ def read_permissions(parent: Element) -> Permissions:
 
 
 def _urls(element: Element) -> list[str]:
-    urls = [element.get(XLINK_HREF), element.text if local_name(element) == "license_ref" else None]
+    urls = [href_of(element), element.text if local_name(element) == "license_ref" else None]
     links = element.iterdescendants("{*}license_ref", "{*}ext-link", "{*}uri")
-    urls += [link.get(XLINK_HREF) or (None if len(link) else link.text) for link in links]
+    urls += [href_of(link) or (None if len(link) else link.text) for link in links]
     return [url.strip() for url in urls if url and url.strip()]
 
 

@@ -41,6 +41,18 @@ def local_name(element: Element) -> str:
     return LOCAL_NAMES[element.tag]
 
 
+def href_of(element: Element) -> str | None:
+    """``xlink:href`` of an element, exactly as written.
+
+    Some files bind the prefix to another URI, or not at all and libxml2 keeps ``xlink:href`` as the name: where the
+    proper attribute is absent, any whose local name is ``href`` is taken.
+    """
+    href = element.get(XLINK_HREF)
+    if href is None and len(element.attrib):
+        href = next((value for name, value in element.items() if str(name).endswith(("}href", ":href"))), None)
+    return href
+
+
 class Role(enum.IntEnum):
     """What an element does to the text it stands in."""
 
