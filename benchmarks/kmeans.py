@@ -115,9 +115,18 @@ def chunks_once(n: int, rows: int, dimension: int) -> None:
                 pl.lit("generated").alias("encoder"),
                 pl.lit("g").alias("encoder_digest"),
             )
-            config = {"encoder": "generated", "encoder_digest": "g"}
+            made_by = {"encoder": "generated", "encoder_digest": "g"}
             lake.publish(
-                EMBEDDINGS, key, frame, code_version="1", inputs={}, config=config, n_in=rows, n_out=rows, files=[entry]
+                EMBEDDINGS,
+                key,
+                frame,
+                code_version="1",
+                inputs={},
+                config={},
+                n_in=rows,
+                n_out=rows,
+                files=[entry],
+                metrics=made_by,
             )
         del vectors, frame, ids
         engine = LocalEngine("threads")

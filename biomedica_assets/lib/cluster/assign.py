@@ -37,9 +37,9 @@ def assign_chunk(lake: Lake, chunk: str, *, engine: Engine, progress: Progress =
     inputs = lake.inputs((EMBEDDINGS, chunk), (CLUSTER_MODEL, None))
     model = load_model(lake)
     made = lake.manifest(EMBEDDINGS, chunk)
-    if made is not None and made.config["encoder_digest"] != model.card["encoder_digest"]:
+    if made is not None and made.metrics["encoder_digest"] != model.card["encoder_digest"]:
         raise PermanentFailure(
-            f"chunk {chunk} was embedded by {made.config['encoder']} ({str(made.config['encoder_digest'])[:8]}), the "
+            f"chunk {chunk} was embedded by {made.metrics['encoder']} ({str(made.metrics['encoder_digest'])[:8]}), the "
             f"cluster model was fitted on {model.card['encoder']} ({str(model.card['encoder_digest'])[:8]}). "
             "Materialise the chunk's embeddings, or embedding_shelf and cluster_model, again"
         )
@@ -69,9 +69,10 @@ def assign_chunk(lake: Lake, chunk: str, *, engine: Engine, progress: Progress =
         frame,
         code_version=VERSION,
         inputs=inputs,
-        config={"model": model.digest},
+        config={},
         n_in=ids.height,
         n_out=frame.height,
+        metrics={"model": model.digest},
     )
     seconds = time.monotonic() - began
     return Report(

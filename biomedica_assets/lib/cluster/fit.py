@@ -113,11 +113,11 @@ def fit_clusters(
         _rows(model, clustering),
         code_version=VERSION,
         inputs=inputs,
-        config={**dataclasses.asdict(settings), "encoder": encoder[0], "encoder_digest": encoder[1]},
+        config=dataclasses.asdict(settings),
         n_in=n_images,
         n_out=n_images,
         files=model_files(lake, model),
-        metrics={"model": model.digest},
+        metrics={"model": model.digest, "encoder": encoder[0], "encoder_digest": encoder[1]},
     )
     explained = float(components.variance.sum() / components.total_variance) if components.total_variance else 1.0
     return Report(
@@ -155,7 +155,7 @@ def _one_encoder(lake: Lake, shelves: Sequence[str]) -> tuple[str, str]:
     for shelf in shelves:
         manifest = lake.manifest(EMBEDDING_SHELF, shelf)
         if manifest is not None:
-            key = (str(manifest.config["encoder"]), str(manifest.config["encoder_digest"]))
+            key = (str(manifest.metrics["encoder"]), str(manifest.metrics["encoder_digest"]))
             found.setdefault(key, []).append(shelf)
     if len(found) > 1:
         listed = "; ".join(f"{key[0]} ({key[1][:8]}): {', '.join(of)}" for key, of in sorted(found.items()))

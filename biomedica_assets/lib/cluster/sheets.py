@@ -53,12 +53,13 @@ def make_contact_sheets(
     settings = settings or SheetSettings()
     model = load_model(lake)
     chunks = lake.partitions(CLUSTERS)
-    inputs = lake.inputs((CLUSTER_MODEL, None), *((CLUSTERS, chunk) for chunk in chunks))
+    # All that a change of could change a sheet; which images are shown is only known afterwards.
+    inputs = lake.inputs(
+        (CLUSTER_MODEL, None),
+        *((table, key) for table in (CLUSTERS, IMAGES, CAPTIONS) for key in lake.partitions(table)),
+    )
     chosen, sizes = choose(lake, chunks, model.digest, settings)
     shown = _described(lake, chosen).join(sizes, on="cluster")
-    used = sorted(set(shown["chunk"]))
-    inputs |= lake.inputs(*((IMAGES, chunk) for chunk in used))
-    inputs |= lake.inputs(*((CAPTIONS, chunk) for chunk in used if lake.version(CAPTIONS, chunk)))
     key = digest(VERSION, model.digest, str(settings), shown.write_json())[:16]
     folder = lake.root / FOLDER / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,10 +87,11 @@ def make_contact_sheets(
         frame,
         code_version=VERSION,
         inputs=inputs,
-        config={**dataclasses.asdict(settings), "model": model.digest},
+        config=dataclasses.asdict(settings),
         n_in=sizes.height,
         n_out=len(sheets),
         files=[file_entry(lake, path) for path in (*(sheet.path for sheet in sheets), *pages)],
+        metrics={"model": model.digest},
     )
     for old in folder.parent.iterdir():
         if old != folder:

@@ -1,13 +1,14 @@
 """Images to vectors: encoders, preprocessing, the stage of one chunk and the concatenation of a shelf.
 
-``encoder.py`` says what an encoder is and opens one by name; ``texture.py`` needs no weights, ``towers.py`` runs timm
-and open_clip models; ``preprocess.py`` holds the named preprocessings; ``chunk.py`` and ``shelf.py`` are the stages.
-Clusters of vectors are ``lib.cluster``'s, measures of images ``lib.images``'.
+``encoder.py`` says what an encoder is, ``registry.py`` opens one by name; ``texture.py`` needs no weights,
+``towers.py`` runs timm and open_clip models; ``preprocess.py`` holds the named preprocessings; ``chunk.py`` and
+``shelf.py`` are the stages. Clusters of vectors are ``lib.cluster``'s, measures of images ``lib.images``'.
 """
 
 from biomedica_assets.lib.embed.chunk import VERSION, embed_chunk
-from biomedica_assets.lib.embed.encoder import Encoder, open_encoder
+from biomedica_assets.lib.embed.encoder import Encoder
+from biomedica_assets.lib.embed.registry import described, open_encoder
 from biomedica_assets.lib.embed.shelf import VERSION as SHELF_VERSION
 from biomedica_assets.lib.embed.shelf import shelve
 
-__all__ = ["SHELF_VERSION", "VERSION", "Encoder", "embed_chunk", "open_encoder", "shelve"]
+__all__ = ["SHELF_VERSION", "VERSION", "Encoder", "described", "embed_chunk", "open_encoder", "shelve"]

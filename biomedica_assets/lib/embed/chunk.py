@@ -81,8 +81,7 @@ def embed_chunk(
     began = time.monotonic()
     inputs = lake.inputs((IMAGES, chunk))
     images = lake.read_lazy(IMAGES, chunk).select("media_id", "article_id", "path", "sha256").sort("media_id").collect()
-    config = {"encoder": encoder.name, "encoder_digest": encoder.digest, "preprocessing": encoder.preprocessing}
-    known, old = _known(lake, chunk, config)
+    known, old = _known(lake, chunk, encoder)
     distinct = images.unique("sha256", keep="first", maintain_order=True)
     todo = distinct.filter(~pl.col("sha256").is_in(list(known)))
     jobs = [
@@ -112,11 +111,12 @@ def embed_chunk(
         frame,
         code_version=VERSION,
         inputs=inputs,
-        config=config,
+        config={"encoder": encoder.name, "preprocessing": encoder.preprocessing},
         rejects=rejects,
         n_in=images.height,
         n_out=frame.height,
         files=[entry],
+        metrics={"encoder": encoder.name, "encoder_digest": encoder.digest},
     )
     forget_others(lake, entry)
     seconds = time.monotonic() - began
@@ -172,11 +172,11 @@ def prepare_images(prepare: Prepare, jobs: Sequence[Job]) -> Prepared:
     return Prepared(tuple(done), np.stack(arrays) if arrays else np.empty(0), tuple(failed))
 
 
-def _known(lake: Lake, chunk: str, config: dict[str, str]) -> tuple[dict[str, int], NDArray[np.float16]]:
+def _known(lake: Lake, chunk: str, encoder: Encoder) -> tuple[dict[str, int], NDArray[np.float16]]:
     """Row of each image digest in the last run's vectors, and those vectors; empty if they cannot be reused."""
     manifest = lake.manifest(EMBEDDINGS, chunk)
     nothing = np.empty((0, 0), DTYPE)
-    if manifest is None or manifest.code_version != VERSION or dict(manifest.config) != config:
+    if manifest is None or (manifest.code_version, manifest.metrics["encoder_digest"]) != (VERSION, encoder.digest):
         return {}, nothing
     if not (lake.root / manifest.files[0].path).exists():
         return {}, nothing

@@ -1,16 +1,16 @@
-"""What an encoder is, and opening one by name."""
+"""What an encoder is: a protocol of two steps, and the failure that the stage answers by halving a batch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure
+from biomedica_assets.lib.errors import BiomedicaError
 
 Prepare = Callable[[Image.Image], NDArray[Any]]
 
@@ -65,32 +65,6 @@ class Encoder(Protocol):
         ...
 
 
-def open_encoder(
-    name: str,
-    *,
-    preprocessing: str = "standard",
-    weights: Path | None = None,
-    device: str = "auto",
-) -> Encoder:
-    """Open an encoder.
-
-    Args:
-        name: ``texture`` (no weights), ``open_clip/<model>`` or ``open_clip/<model>/<tag>``, or the name of a timm
-            model such as ``vit_large_patch14_reg4_dinov2.lvd142m``.
-        preprocessing: ``standard`` or ``biomedica``.
-        weights: local file, safetensors or a pickle that is loaded weights-only; None takes the hub's cache and asks
-            the hub only for what is not in it.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-
-    Raises:
-        PermanentFailure: name, weights or device cannot be had; the message says which setting to change.
-    """
-    if name == "texture":
-        from biomedica_assets.lib.embed.texture import TextureEncoder
-
-        if weights is not None:
-            raise PermanentFailure(f"the texture encoder has no weights; unset encoder_weights ({weights})")
-        return TextureEncoder()
-    from biomedica_assets.lib.embed import towers
-
-    return towers.open_tower(name, preprocessing=preprocessing, weights=weights, device=device)
+def folder_name(name: str) -> str:
+    """A name as ``Encoder.name`` and folders have it: ``open_clip-ViT-B-32`` for ``open_clip/ViT-B-32``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

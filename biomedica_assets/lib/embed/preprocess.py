@@ -21,6 +21,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 Triple = tuple[float, float, float]
 Name = Literal["standard", "biomedica"]
+VERSION = "1"  # raise it whenever the pixels of either change
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,12 +80,12 @@ class Preprocessing:
 
 def standard(size: int = 224, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD) -> Preprocessing:
     """Whole image kept, aspect kept, upright, padded to a square, normalised with the network's own statistics."""
-    return Preprocessing("standard", "1", size, mean, std)
+    return Preprocessing("standard", VERSION, size, mean, std)
 
 
 def biomedica(size: int = 224) -> Preprocessing:
     """As in the BIOMEDICA release: stretched to a square, values 0..1, not normalised."""
-    return Preprocessing("biomedica", "1", size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return Preprocessing("biomedica", VERSION, size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def preprocessing(name: str, size: int, mean: Triple, std: Triple) -> Preprocessing:

@@ -61,10 +61,11 @@ def shelve(lake: Lake, shelf: str, *, progress: Progress = SILENT) -> Report:
         frame,
         code_version=VERSION,
         inputs=inputs,
-        config={"encoder": name, "encoder_digest": encoder_digest},
+        config={},
         n_in=order.height,
         n_out=frame.height,
         files=[entry],
+        metrics={"encoder": name, "encoder_digest": encoder_digest},
     )
     forget_others(lake, entry)
     return Report(
@@ -86,7 +87,7 @@ def _one_encoder(lake: Lake, chunks: list[str]) -> tuple[str, str]:
     for chunk in chunks:
         manifest = lake.manifest(EMBEDDINGS, chunk)
         if manifest is not None:
-            key = (str(manifest.config["encoder"]), str(manifest.config["encoder_digest"]))
+            key = (str(manifest.metrics["encoder"]), str(manifest.metrics["encoder_digest"]))
             made_by.setdefault(key, []).append(chunk)
     if len(made_by) > 1:
         listed = "; ".join(f"{key[0]} ({key[1][:8]}): {', '.join(of)}" for key, of in sorted(made_by.items()))

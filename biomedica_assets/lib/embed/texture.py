@@ -18,8 +18,8 @@ from biomedica_assets.lib.embed.preprocess import fit_within
 from biomedica_assets.lib.store.manifest import digest
 
 VERSION = "1"
-SIDE = 128  # longer side at which statistics are taken; 256 costs four times as much and clusters no better
-LAYOUT = 64  # side of the square on which layout is taken
+SIDE = 128  # pixels of the longer side at which statistics are taken
+LAYOUT = 64  # pixels of the side of the square on which gradients, frequencies and layout are taken
 RINGS = 8
 SECTORS = 4
 # Weights of the groups after each is scaled to length one: layout and gradients separate anatomy, colour separates

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder
+from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder, folder_name
 from biomedica_assets.lib.embed.preprocess import Preprocessing, preprocessing
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.manifest import digest
@@ -35,7 +34,7 @@ class Tower:
         """Args: as found by ``open_tower``; ``model`` a ``torch.nn.Module``, ``weights_sha`` of its file."""
         torch = importlib.import_module("torch")
 
-        self.name = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+        self.name = folder_name(name)
         self.dimension = dimension
         self.prepare = prepare
         self.preprocessing = f"{prepare.name}-{prepare.version}"
@@ -62,7 +61,7 @@ class Tower:
 
 
 def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: str) -> Encoder:
-    """Open a timm or open_clip model by name; see ``encoder.open_encoder``."""
+    """Open a timm or open_clip model by name; see ``registry.open_encoder``."""
     where = _device(device)
     if weights is not None and not weights.is_file():
         raise PermanentFailure(f"weights {weights} of encoder {name} do not exist; correct {SETTING}")
@@ -86,7 +85,7 @@ def _device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if usable[name])
     if not usable.get(wanted, False):
-        raise PermanentFailure(f"device {wanted!r} cannot be used here; set encoder_device to auto or cpu")
+        raise PermanentFailure(f"device {wanted!r} cannot be used here; set device to auto or cpu")
     return wanted
 
 

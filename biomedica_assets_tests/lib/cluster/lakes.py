@@ -11,7 +11,7 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import write_vectors
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS
 
-CONFIG = {"encoder": "numbers", "encoder_digest": "n1", "preprocessing": "none"}
+ENCODER = {"encoder": "numbers", "encoder_digest": "n1"}
 
 
 def blobs(n: int, d: int, groups: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def blobs(n: int, d: int, groups: int, seed: int = 0) -> tuple[np.ndarray, np.nd
 
 
 def put(
-    lake: Lake, table, partition: str, vectors: np.ndarray, ids: list[str], config: dict[str, str] = CONFIG
+    lake: Lake, table, partition: str, vectors: np.ndarray, ids: list[str], encoder: dict[str, str] = ENCODER
 ) -> None:
     """Publish vectors as a partition of ``embeddings`` or ``embedding_shelf``."""
     folder = lake.root / "embeddings" / "numbers" / f"{table.partitioning}={partition}"
@@ -36,7 +36,9 @@ def put(
     else:
         frame = frame.with_columns(source_chunk=pl.lit(f"{partition}-0000"))
     n = frame.height
-    lake.publish(table, partition, frame, code_version="1", inputs={}, config=config, n_in=n, n_out=n, files=[entry])
+    lake.publish(
+        table, partition, frame, code_version="1", inputs={}, config={}, n_in=n, n_out=n, files=[entry], metrics=encoder
+    )
 
 
 def lake_of_blobs(

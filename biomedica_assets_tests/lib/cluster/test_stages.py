@@ -17,7 +17,7 @@ from biomedica_assets.lib.errors import PermanentFailure, StoreError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import vectors_of
 from biomedica_assets.lib.tables import CLUSTER_MODEL, CLUSTERS, EMBEDDING_SHELF, EMBEDDINGS
-from biomedica_assets_tests.lib.cluster.lakes import CONFIG, blobs, lake_of_blobs, put
+from biomedica_assets_tests.lib.cluster.lakes import ENCODER, blobs, lake_of_blobs, put
 
 SERIAL = LocalEngine("serial")
 SIX = FitSettings(k=6, n_components=4, seed=3)
@@ -155,7 +155,7 @@ def test_vectors_of_another_encoder_than_the_model_are_refused(tmp_path):
     lake, _ = lake_of_blobs(tmp_path)
     fit_clusters(lake, engine=SERIAL, settings=SIX)
     vectors, _ = blobs(10, 16, 2)
-    other = CONFIG | {"encoder": "other", "encoder_digest": "o1"}
+    other = ENCODER | {"encoder": "other", "encoder_digest": "o1"}
     put(lake, EMBEDDINGS, "PMC000-0000", vectors, [f"x{i}" for i in range(10)], other)
     with pytest.raises(PermanentFailure, match=r"embedded by other \(o1\), the cluster model was fitted on numbers"):
         assign_chunk(lake, "PMC000-0000", engine=SERIAL)

@@ -11,7 +11,7 @@ from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import vectors_of
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS
-from biomedica_assets_tests.lib.cluster.lakes import CONFIG, put
+from biomedica_assets_tests.lib.cluster.lakes import ENCODER, put
 
 
 def rows(*values: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_its_version_changes_with_one_chunk_and_not_with_another_shelf(tmp_path)
 def test_chunks_of_two_encoders_are_never_mixed(tmp_path):
     lake = Lake(tmp_path)
     put(lake, EMBEDDINGS, "PMC001-0000", rows(1), ["a"])
-    put(lake, EMBEDDINGS, "PMC001-0020", rows(2), ["b"], CONFIG | {"encoder": "other", "encoder_digest": "o1"})
+    put(lake, EMBEDDINGS, "PMC001-0020", rows(2), ["b"], ENCODER | {"encoder": "other", "encoder_digest": "o1"})
     with pytest.raises(PermanentFailure, match=r"numbers \(n1\): PMC001-0000; other \(o1\): PMC001-0020"):
         shelve(lake, "PMC001")
 

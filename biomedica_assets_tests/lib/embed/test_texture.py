@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biomedica_assets.lib.embed import open_encoder
+from biomedica_assets.lib.embed import described, open_encoder
 from biomedica_assets.lib.embed.texture import WEIGHTS, texture_vector
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets_tests.lib.embed.lakes import KINDS, draw
@@ -54,3 +54,13 @@ def test_vectors_are_those_of_version_1():
 def test_weights_for_an_encoder_without_weights_are_refused(tmp_path):
     with pytest.raises(PermanentFailure, match="unset encoder_weights"):
         open_encoder("texture", weights=tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("preprocessing", ["standard", "biomedica"])
+def test_an_encoder_is_described_without_opening_it_as_it_describes_itself(preprocessing):
+    encoder = open_encoder("texture")
+    assert described("texture", preprocessing) == {"encoder": encoder.name, "preprocessing": encoder.preprocessing}
+    assert described("open_clip/ViT-B-32/openai", preprocessing) == {
+        "encoder": "open_clip-ViT-B-32-openai",
+        "preprocessing": f"{preprocessing}-1",
+    }

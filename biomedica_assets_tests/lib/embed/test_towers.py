@@ -146,7 +146,7 @@ def test_a_device_that_is_not_there_names_the_setting():
 
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
-    with pytest.raises(PermanentFailure, match=r"device 'cuda' cannot be used here; set encoder_device"):
+    with pytest.raises(PermanentFailure, match=r"device 'cuda' cannot be used here; set device"):
         open_encoder(NAME, device="cuda")
 
 

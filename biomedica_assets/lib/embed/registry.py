@@ -1,0 +1,45 @@
+"""Encoders by name: opening one, and describing one without opening it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from biomedica_assets.lib.embed import preprocess, texture, towers
+from biomedica_assets.lib.embed.encoder import Encoder, folder_name
+from biomedica_assets.lib.errors import PermanentFailure
+
+TEXTURE = texture.TextureEncoder.name
+
+
+def described(name: str, preprocessing: str) -> dict[str, str]:
+    """What a manifest of ``embeddings`` records of its encoder, told without opening it."""
+    if name == TEXTURE:
+        return {"encoder": name, "preprocessing": texture.TextureEncoder.preprocessing}
+    return {"encoder": folder_name(name), "preprocessing": f"{preprocessing}-{preprocess.VERSION}"}
+
+
+def open_encoder(
+    name: str,
+    *,
+    preprocessing: str = "standard",
+    weights: Path | None = None,
+    device: str = "auto",
+) -> Encoder:
+    """Open an encoder.
+
+    Args:
+        name: ``texture`` (no weights), ``open_clip/<model>`` or ``open_clip/<model>/<tag>``, or the name of a timm
+            model such as ``vit_large_patch14_reg4_dinov2.lvd142m``.
+        preprocessing: ``standard`` or ``biomedica``.
+        weights: local file, safetensors or a pickle that is loaded weights-only; None takes the hub's cache and asks
+            the hub only for what is not in it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        PermanentFailure: name, weights or device cannot be had; the message says which setting to change.
+    """
+    if name == TEXTURE:
+        if weights is not None:
+            raise PermanentFailure(f"the texture encoder has no weights; unset encoder_weights ({weights})")
+        return texture.TextureEncoder()
+    return towers.open_tower(name, preprocessing=preprocessing, weights=weights, device=device)
