@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from biomedica_assets.lib import licenses
+from biomedica_assets.lib.clip import profile
+from biomedica_assets.lib.clip.stage import Limits
+from biomedica_assets.lib.clip.supervise import Device, pick_device
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.stage import DEFAULT_KINDS
 from biomedica_assets.lib.images.verify import ImageLimits
 from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
+from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.settings import Settings
 
@@ -62,7 +66,22 @@ def shard_config(settings: Settings) -> ShardConfig:
 
 def recipes(settings: Settings) -> list[str]:
     """Names of the recipes: those shipped and those of the data directory."""
-    return []
+    return definition.names(settings.data_dir / "recipes")
+
+
+def training_profile(settings: Settings) -> profile.Profile:
+    """How checkpoints are trained."""
+    return profile.load(settings.training_profile, settings.data_dir / "profiles")
+
+
+def training_device(settings: Settings) -> Device:
+    """Where checkpoints are trained."""
+    return pick_device(settings.device, settings.devices, settings.loader_workers, settings.workers)
+
+
+def training_limits(settings: Settings) -> Limits:
+    """What training puts up with."""
+    return Limits(sample_buffer=settings.sample_buffer, most_broken_streams=settings.most_broken_streams)
 
 
 def expected(settings: Settings) -> Expected:

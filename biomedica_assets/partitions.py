@@ -1,4 +1,4 @@
-"""How the graph is cut: chunks, shelves and the mapping between them.
+"""How the graph is cut: chunks, shelves, the mapping between them, and recipes.
 
 Belongs here: partition definitions and mappings, computed from two settings by ``lib.chunks``; no list of articles is
 read. A fan-in goes chunk -> shelf -> global, because Dagster silently stops tracking staleness on an edge with 100 or
@@ -10,6 +10,7 @@ import dagster as dg
 
 from biomedica_assets import settings
 from biomedica_assets.lib import chunks
+from biomedica_assets.lib.select import definition
 
 _SETTINGS = settings.load()
 _KEYS = chunks.all_chunks(_SETTINGS.max_pmcid, _SETTINGS.chunk_span)
@@ -18,3 +19,6 @@ CHUNKS = dg.StaticPartitionsDefinition(_KEYS)
 SHELVES = dg.StaticPartitionsDefinition(sorted({chunks.shelf_of_chunk(key) for key in _KEYS}))
 CHUNK_TO_SHELF = dg.StaticPartitionMapping({key: chunks.shelf_of_chunk(key) for key in _KEYS})
 """For an asset on SHELVES that reads an asset on CHUNKS: each shelf reads the chunks of its million."""
+
+RECIPES = dg.StaticPartitionsDefinition(definition.names(_SETTINGS.data_dir / "recipes"))
+"""Recipes that are shipped and those in the data directory; a new file is seen when the definitions are reloaded."""

@@ -73,6 +73,18 @@ class Settings(pydantic_settings.BaseSettings):
     shard_bytes: int = pydantic.Field(2_000_000_000, ge=1_000_000, description="Most bytes in a shard.")
     seed: int = pydantic.Field(0, ge=0, description="Seed of everything that is sampled or shuffled.")
 
+    # training
+    training_profile: str = pydantic.Field(
+        "laptop", description="Training profile: bmc-clip, siglip, laptop, demo, or your own."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = pydantic.Field("auto", description="Where models run.")
+    devices: int = pydantic.Field(0, ge=0, le=64, description="How many devices train together; 0: all there are.")
+    loader_workers: int = pydantic.Field(2, ge=0, le=128, description="Processes per device that read and decode.")
+    sample_buffer: int = pydantic.Field(5000, ge=1, description="Samples in each loader's shuffle buffer.")
+    most_broken_streams: int = pydantic.Field(
+        0, ge=0, description="Virtual shards a loader may fail to read before training fails."
+    )
+
     # how hard
     workers: int = pydantic.Field(0, ge=0, le=1024, description="Parallel workers inside a step; 0: one per core.")
     fetch_concurrency: int = pydantic.Field(64, ge=1, le=1024, description="Objects fetched at once.")

@@ -1,4 +1,4 @@
-"""What a training run cost: samples, tokens, arithmetic, time, memory, and an estimate of energy where it can be had."""
+"""What a training run cost: samples, tokens, arithmetic, time, memory, and energy where the device tells it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def flops_per_sample(model: Any, image_size: int, context_length: int) -> int:
     was_training = model.training
     model.train()
     with counter:
-        out = model(images, texts)
-        features = out.values() if isinstance(out, dict) else out
-        total = sum(f.float().sum() for f in features if torch.is_tensor(f) and f.requires_grad)
+        total = torch.zeros(())
+        for features in (model.encode_image(images), model.encode_text(texts)):
+            total = total + features.float().sum()
         total.backward()
     model.zero_grad(set_to_none=True)
     model.train(was_training)

@@ -43,14 +43,15 @@ def model_card(
         "```python",
         "import open_clip",
         'open_clip.add_model_config("DIRECTORY_OF_MODEL_JSON")  # only for architectures that open_clip does not ship',
-        f'model, _, preprocess = open_clip.create_model_and_transforms("{profile.model}", pretrained="trained.safetensors")',
+        f'name, weights = "{profile.model}", "trained.safetensors"',
+        "model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights)",
         "```",
         "",
         "## Data",
         "",
-        f"Recipe digest `{account['data_digest']}`; {account['samples_seen']:,} samples seen in {account['epochs']} epochs; "
-        f"batch {account['batch_size']:,}. Validation and test articles, and near-duplicates of their figures, were "
-        "held out.",
+        f"Recipe digest `{account['data_digest']}`; {account['samples_seen']:,} samples seen in "
+        f"{account['epochs']} epochs; batch {account['batch_size']:,}. Validation and test "
+        "articles, and near-duplicates of their figures, were held out.",
         "",
         "## Cost",
         "",

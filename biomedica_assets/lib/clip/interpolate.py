@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_training_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
-    """Epochs done and weights of a checkpoint that ``open_clip_train`` wrote. Read with ``weights_only``: no code in it.
+    """Epochs done and weights of a checkpoint that ``open_clip_train`` wrote, read with ``weights_only``: no code runs.
 
     Raises:
         PermanentFailure: it cannot be read, or a weight is not a finite number.

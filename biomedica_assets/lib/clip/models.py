@@ -33,7 +33,7 @@ def architecture(name: str, folder: Path | None = None) -> Architecture:
         PermanentFailure: nobody knows the name, or the file is no model configuration.
     """
     open_clip: Any = importlib.import_module("open_clip")
-    shipped = Path(str(resources.files(__package__).joinpath("models")))
+    shipped = Path(str(resources.files(__name__.rpartition(".")[0]).joinpath("models")))
     own = Path(name) if name.endswith(".json") else (folder / f"{name}.json" if folder is not None else None)
     if own is not None and own.is_file():
         place, stem = own.parent, own.stem
@@ -86,7 +86,7 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
         if profile.pretrained is None:
             raise
         raise PermanentFailure(
-            f"the base weights {profile.pretrained!r} of {chosen.name} cannot be had: {str(error).splitlines()[0][:300]}. "
-            f"With network they come from the hub; without, set `pretrained` of the profile {profile.name!r} to a "
-            "local safetensors file"
+            f"the base weights {profile.pretrained!r} of {chosen.name} cannot be had: "
+            f"{str(error).splitlines()[0][:300]}. With network they come from the hub; without, set "
+            f"`pretrained` of the profile {profile.name!r} to a local safetensors file"
         ) from error

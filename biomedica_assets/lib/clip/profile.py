@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -90,7 +90,7 @@ class Profile:
 
 def names(folder: Path | None = None) -> list[str]:
     """Profiles that are shipped, and those in ``folder``."""
-    shipped = [f.name for f in resources.files(__package__).joinpath("profiles").iterdir()]
+    shipped = [f.name for f in resources.files(__name__.rpartition(".")[0]).joinpath("profiles").iterdir()]
     own = [f.name for f in folder.glob("*.yaml")] if folder is not None and folder.is_dir() else []
     return sorted({Path(name).stem for name in (*shipped, *own) if name.endswith(".yaml")})
 
@@ -102,7 +102,7 @@ def load(name: str, folder: Path | None = None) -> Profile:
         PermanentFailure: there is none of that name, or a field is unknown, missing or not allowed.
     """
     own = folder / f"{name}.yaml" if folder is not None else None
-    shipped = resources.files(__package__).joinpath("profiles", f"{name}.yaml")
+    shipped = resources.files(__name__.rpartition(".")[0]).joinpath("profiles", f"{name}.yaml")
     if own is not None and own.is_file():
         text, where = own.read_text(encoding="utf-8"), str(own)
     elif shipped.is_file():
@@ -120,8 +120,9 @@ def parse(raw: Any, name: str, where: str) -> Profile:
     """Check the fields of a profile."""
     if not isinstance(raw, dict):
         raise PermanentFailure(f"{where}: expected fields and values, found {type(raw).__name__}")
+    given = cast("dict[str, Any]", raw)
     known = {field.name: field for field in dataclasses.fields(Profile)}
-    for field in raw:
+    for field in given:
         if field not in known or field == "name":
             close = difflib.get_close_matches(str(field), known, n=1)
             raise PermanentFailure(
@@ -130,13 +131,16 @@ def parse(raw: Any, name: str, where: str) -> Profile:
     missing = [
         field.name
         for field in known.values()
-        if field.name not in {*raw, "name"}
+        if field.name not in {*given, "name"}
         and field.default is dataclasses.MISSING
         and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise PermanentFailure(f"{where}: missing {', '.join(missing)}")
-    profile = Profile(name=name, **{**raw, "alphas": tuple(raw.get("alphas", (0.25, 0.5, 0.75)))})
+    values: dict[str, Any] = {**given, "name": name}
+    if "alphas" in values:
+        values["alphas"] = tuple(values["alphas"])
+    profile = Profile(**values)
     _check(profile, where)
     return profile
 
@@ -153,7 +157,7 @@ def _check(profile: Profile, where: str) -> None:
         raise PermanentFailure(
             f"{where}: batch_size {profile.batch_size} is no multiple of accumulate {profile.accumulate}"
         )
-    if not all(isinstance(a, int | float) and 0 < a < 1 for a in profile.alphas):
+    if not all(0 < a < 1 for a in profile.alphas):
         raise PermanentFailure(f"{where}: alphas are {profile.alphas!r}, expected numbers between 0 and 1")
     if profile.context_length is not None and not 8 <= profile.context_length <= 512:
         raise PermanentFailure(f"{where}: context_length is {profile.context_length}, expected 8 to 512")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from biomedica_assets.lib.store import atomic
 
@@ -43,5 +44,6 @@ class RunSpec:
     @classmethod
     def read(cls, path: Path) -> RunSpec:
         """Read what ``write`` wrote."""
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**raw, "arguments": tuple(raw["arguments"]), "model_folders": tuple(raw["model_folders"])})
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = raw | {name: tuple(raw[name]) for name in ("arguments", "model_folders")}
+        return cls(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedica_assets.lib.clip.spec import EXIT_NOT_FINITE, EXIT_STREAMS, RunSpec
+from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure
 
 GRACE_SECONDS = 10.0
@@ -39,6 +41,30 @@ class Device:
     count: int = 1
     loader_workers: int = 2
     threads: int = 2
+
+
+def pick_device(kind: str, count: int, loader_workers: int, threads: int) -> Device:
+    """A device for what was asked for.
+
+    Args:
+        kind: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        count: how many, 0 for all there are.
+        loader_workers: processes per device.
+        threads: threads of torch on the CPU, 0 for one per core.
+
+    Raises:
+        PermanentFailure: it is not there; the message says what is.
+    """
+    torch: Any = importlib.import_module("torch")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0}
+    there["mps"] = int(torch.backends.mps.is_available())
+    chosen = next(name for name in ("cuda", "mps", "cpu") if there[name]) if kind == "auto" else kind
+    available = there.get(chosen, 0)
+    if available < max(1, count) and chosen != "cpu":
+        listed = ", ".join(f"{n} x {name}" for name, n in there.items() if n)
+        raise PermanentFailure(f"{max(1, count)} x {chosen} asked for; this machine has {listed}")
+    number = (count or available) if chosen == "cuda" else 1
+    return Device(chosen, number, loader_workers, threads or max(1, available_cores() // number))
 
 
 def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping[str, Any]], None]) -> None:

@@ -27,7 +27,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from biomedica_assets.lib.clip.spec import EXIT_NOT_FINITE, EXIT_STREAMS, RunSpec
 from biomedica_assets.lib.store import atomic
@@ -124,7 +124,7 @@ def durable_save(save: Callable[..., Any], guard: LossGuard) -> Callable[..., An
             save(content, target, *args, **kwargs)
             return
         guard.check()
-        with atomic.replacing(Path(target)) as temporary:
+        with atomic.replacing(Path(os.fspath(cast("str", target)))) as temporary:
             save(content, temporary, *args, **kwargs)
 
     return saved
@@ -199,11 +199,12 @@ def install(spec: RunSpec) -> None:
         """open_clip_train's, remembered: loader workers are forked from here and read the epoch through it."""
 
         def __init__(self, epoch: int = 0) -> None:
-            super().__init__(epoch)
+            super().__init__(epoch)  # pyright: ignore[reportUnknownMemberType]
             epochs.append(self)
 
     def read(src: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        members = tars.tar_file_expander(tars.url_opener(src, handler=_raise), handler=_raise)
+        # webdataset 1.0 marks the end of a shard with an empty member, on which open_clip_train 3.3 stops (KeyError).
+        members = tars.tar_file_expander(tars.url_opener(src, handler=_raise), handler=_raise, eof_value=None)
         return data.group_by_keys_nothrow(members)
 
     def streams(src: Iterable[dict[str, Any]], handler: object = None) -> Iterator[dict[str, Any]]:
