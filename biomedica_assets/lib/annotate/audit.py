@@ -98,7 +98,9 @@ def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy) -> p
 
 def precision(judged: pl.DataFrame) -> pl.DataFrame:
     """Precision per label and per question with the 95 % Wilson interval, in the schema of ``label_audit``."""
-    proportion: Any = importlib.import_module("statsmodels.stats.proportion")
+    if not judged.height:
+        return LABEL_AUDIT.empty()
+    proportion: Any = importlib.import_module("statsmodels.stats.proportion")  # takes seconds to import
     whole = judged.with_columns(concept_id=pl.lit("all"))
     counted = (
         pl.concat([judged, whole])
@@ -121,12 +123,12 @@ def calibrate(judged: pl.DataFrame, min_verdicts: int = MIN_FOR_CALIBRATION) -> 
 
     Isotonic regression (Barlow et al. 1972) over single verdicts. Questions with fewer than ``min_verdicts`` get none.
     """
-    isotonic: Any = importlib.import_module("sklearn.isotonic")
     rows: list[dict[str, object]] = []
     for question in QUESTIONS:
         mine = judged.filter(pl.col("question") == question).drop_nulls("raw").sort("raw", "media_id", "concept_id")
         if mine.height < min_verdicts:
             continue
+        isotonic: Any = importlib.import_module("sklearn.isotonic")
         fit = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         fit.fit(mine["raw"].to_numpy(), mine["correct"].cast(pl.Float64).to_numpy())
         raws: list[float] = fit.X_thresholds_.tolist()

@@ -17,6 +17,7 @@ from biomedica_assets.lib.annotate.ballots import BallotBox, Vote
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE, SINGLE_CHOICE, Answer, guideline
 from biomedica_assets.lib.annotate.plain import as_strings
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.annotate.taxonomy.published import IN_USE, load_published
 from biomedica_assets.lib.store.manifest import digest
 
 TIME = "1970-01-01T00:00:00.000+00:00"  # simulated people vote outside time, so that equal seeds give equal files
@@ -71,6 +72,30 @@ def cluster_truth(assignments: pl.DataFrame, truth: pl.DataFrame) -> dict[int, t
         number = cluster if isinstance(cluster, int) else 0
         found[number] = (answer, n / len(rows) < PURE)
     return found
+
+
+def truth_of(panels: Sequence[tuple[str, str]], taxonomy: Taxonomy) -> dict[str, object]:
+    """Right answers for an image whose panels are known by BIOMEDICA's names.
+
+    Args:
+        panels: (global class, local class) of each panel, in the published vocabulary in use.
+        taxonomy: the vocabulary.
+
+    Returns:
+        Questions with ids as ``cluster_truth`` and ``score`` take them; the panel sub-type is not known (None).
+
+    Raises:
+        PermanentFailure: a name is not in the published vocabulary.
+    """
+    concepts = {c for names in panels for c in load_published()[IN_USE].concepts(*names)}
+    kinds = {c for c in concepts if taxonomy.get(c).axis == "kind"}
+    return {
+        "panel_type": MULTIPLE if len(panels) > 1 else SINGLE,
+        "panel_subtype": None,
+        "global": sorted({taxonomy.top(c) for c in kinds}),
+        "local": sorted(c for c in kinds if taxonomy.get(c).broader),
+        "content": sorted(concepts - kinds),
+    }
 
 
 def as_truth(row: Mapping[str, object]) -> dict[str, tuple[str, ...]]:

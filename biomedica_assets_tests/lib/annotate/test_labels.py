@@ -11,6 +11,7 @@ from biomedica_assets.lib.annotate.panels import stage_panels
 from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATOR_CONFUSION,
@@ -320,3 +321,15 @@ def test_the_stages_of_agreement_read_what_the_loop_made(looped):
     assert report.reconciles
     assert report.metrics["equal_to_consensus"] > 0.8
     assert lake.read(ANNOTATOR_CONFUSION, None)["simulated"].all()
+
+
+def test_truth_by_published_names_is_split_over_the_axes_and_counts_panels():
+    one = simulate.truth_of([("Clinical Imaging", "eye")], load())
+    assert one["panel_type"] == "panel-single"
+    assert (one["global"], one["local"], one["content"]) == (["kind-clinical-imaging"], [], ["content-eye"])
+    two = simulate.truth_of([("Maps", "map"), ("Plots and Charts", "bar plot")], load())
+    assert (two["panel_type"], two["global"], two["local"]) == (
+        "panel-multiple", ["kind-map", "kind-plot"], ["kind-bar-plot"]
+    )  # fmt: skip
+    with pytest.raises(PermanentFailure, match="treasure map"):
+        simulate.truth_of([("Maps", "treasure map")], load())

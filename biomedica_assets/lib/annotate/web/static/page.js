@@ -121,6 +121,7 @@ function show() {
   $("item-title").textContent = title();
   $("form").toggleAttribute("inert", item.id == null);
   $("tiles").classList.toggle("single", typeof item.id === "string");
+  $("mixed").parentElement.hidden = typeof item.id === "string"; // one image cannot be mixed
   $("tiles").replaceChildren(...item.pictures.map(tile));
   $("caption").textContent = "";
   current = -1;
@@ -133,8 +134,10 @@ function show() {
 
 function tile(picture, i) {
   const button = element("button", "", { type: "button", class: `tile ${picture.role}`, tabindex: "-1" });
-  if (picture.there) button.append(element("img", "", { src: `/image/${picture.id}?size=thumb`, alt: `image ${i + 1}`, loading: "lazy" }));
-  button.append(element("span", picture.there ? picture.role : "file missing"));
+  const alone = typeof item.id === "string";
+  const source = `/image/${picture.id}${alone ? "" : "?size=thumb"}`;
+  if (picture.there) button.append(element("img", "", { src: source, alt: `image ${i + 1}`, loading: "lazy" }));
+  if (!picture.there || !alone) button.append(element("span", picture.there ? picture.role : "file missing"));
   button.addEventListener("pointerenter", () => caption(i));
   button.addEventListener("focus", () => caption(i));
   button.addEventListener("click", () => zoom(i));
@@ -167,7 +170,7 @@ function zoom(i) {
   current = i;
   $("zoom-image").src = picture.there ? `/image/${picture.id}` : "";
   $("zoom-image").alt = `image ${i + 1}`;
-  $("zoom-role").textContent = `${picture.role}, ${i + 1} of ${item.pictures.length}`;
+  $("zoom-role").textContent = typeof item.id === "string" ? "" : `${picture.role}, ${i + 1} of ${item.pictures.length}`;
   $("zoom-caption").textContent = picture.caption || "This figure has no caption.";
   if (!$("zoom").open) $("zoom").showModal();
 }
@@ -250,7 +253,7 @@ const plain = {
   l: () => combos.local.input.focus(),
   b: () => combos.content.input.focus(),
   n: () => $("comment").focus(),
-  x: () => { $("mixed").click(); },
+  x: () => { if (typeof item?.id !== "string") $("mixed").click(); },
   t: () => { $("cant_tell").click(); },
   u: undo,
   z: () => zoom(Math.max(current, 0)),
