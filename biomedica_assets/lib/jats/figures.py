@@ -79,6 +79,8 @@ class Figures:
             if name == "fig":
                 figure = ancestor
                 break
+            if name == "article":
+                break  # wrappers around it say nothing
             if name == "alternatives" and holder is None:
                 alternatives = ancestor
             elif name == "caption":
@@ -93,13 +95,14 @@ class Figures:
                 holder = element
         if alternatives is not None and alternatives in self._alternatives:
             return  # its first rendition has brought the others along
-        if figure is not None:
-            if not below_caption:
-                self._put(self._by_element[figure], element, alternatives)
-        elif not (below_caption and holder is None):
-            where = element if holder is None else holder
-            row = self._by_element.get(where) or self._add(where, _HOLDERS.get(local_name(where), "graphic"))
-            self._put(row, element, alternatives)
+        if below_caption and (figure is not None or holder is None):
+            return
+        graphic = self._read(element, alternatives)
+        if graphic is None:
+            return
+        where = figure if figure is not None else element if holder is None else holder
+        row = self._by_element.get(where) or self._add(where, _HOLDERS.get(local_name(where), "graphic"))
+        row.graphics.append(graphic)
 
     def add_supplement(self, element: Element) -> None:
         """Row of a ``supplementary-material`` whose files are images by their type or name; others give none."""
@@ -126,15 +129,12 @@ class Figures:
         self._by_element[element] = row
         return row
 
-    def _put(self, row: Row, element: Element, alternatives: Element | None) -> None:
+    def _read(self, element: Element, alternatives: Element | None) -> Graphic | None:
         if alternatives is None:
-            renditions: Sequence[Element] = (element,)
-        else:
-            self._alternatives.add(alternatives)
-            renditions = [*alternatives.iterchildren("{*}graphic")] or (element,)
-        graphic = _graphic(_full_size(renditions), renditions)
-        if graphic is not None:
-            row.graphics.append(graphic)
+            return _graphic(element, (element,))
+        self._alternatives.add(alternatives)
+        renditions = [*alternatives.iterchildren("{*}graphic")] or [element]
+        return _graphic(_full_size(renditions), renditions)
 
     def _record(self, row: Row, article_copyright: str | None) -> Figure:
         element = row.element

@@ -16,12 +16,13 @@ from biomedica_assets.lib.jats.records import AbstractSection, Article, KeywordG
 from biomedica_assets.lib.jats.text import text_of
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name, words
 
-# Dates that are not the publication of this article.
-_NOT_PUBLICATION = re.compile(
-    r"release|submitted|preprint|original|received|accepted|revised|rev-|retract|correct|withdrawn|update|archiv|creat"
+# Dates that are never the publication of this article, and those that are taken only where there is no other.
+_NEVER_PUBLICATION = re.compile(r"release|submitted|epreprint|original")
+_HARDLY_PUBLICATION = re.compile(
+    r"received|accepted|rev-|revised|preprint|retract|correct|withdrawn|update|archiv|creat"
 )
 # Which of several dates tells the year: the first electronic one, then print, then the volume it was collected in.
-_DATE_ORDER = ("epub", "epub-ppub", "pub", "publication", "ppub", "pub-print", "collection")
+_DATE_ORDER = ("epub", "epub-ppub", "pub", "publication", "ppub", "collection")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NOT_MAIN_ABSTRACT = words(
     "graphical teaser toc summary executive-summary key-points highlights editor-summary web-summary author-summary "
@@ -171,26 +172,29 @@ def _publication_date(meta: Element | None) -> tuple[str | None, str | None, str
     best: tuple[int, str, str, str | None] | None = None
     for element in _children(meta, "pub-date"):
         kind = element.get("pub-type") or element.get("date-type")
-        if kind and _NOT_PUBLICATION.search(kind.casefold()):
+        if kind and _NEVER_PUBLICATION.search(kind.casefold()):
             continue
-        date = _iso_date(element)
-        if date is None:
-            continue
-        if (kind or "pub") in _DATE_ORDER:
-            rank = _DATE_ORDER.index(kind or "pub")
-            if kind == "pub" and element.get("publication-format") == "print":
-                rank = _DATE_ORDER.index("ppub")
-        else:
-            rank = len(_DATE_ORDER)
-        if best is None or rank < best[0]:
+        rank = _date_rank(kind, element.get("publication-format"))
+        if (best is None or rank < best[0]) and (date := _iso_date(element)) is not None:
             best = (rank, *date, kind)
     return (best[1], best[2], best[3]) if best else (None, None, None)
+
+
+def _date_rank(kind: str | None, publication_format: str | None) -> int:
+    name = (kind or "pub").casefold()
+    if name in {"pub", "publication"} and publication_format == "print":
+        name = "ppub"
+    if name in _DATE_ORDER:
+        return _DATE_ORDER.index(name)
+    return len(_DATE_ORDER) + bool(_HARDLY_PUBLICATION.search(name))
 
 
 def _iso_date(element: Element) -> tuple[str, str] | None:
     parts = {local_name(child): _line(child) or "" for child in element}
     stated = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", element.get("iso-8601-date") or "")
-    year = re.search(r"(?<!\d)[12]\d{3}(?!\d)", parts.get("year", "")) or (stated and re.match(r"[12]\d{3}", stated[0]))
+    year = re.search(r"(?<!\d)[12]\d{3}(?!\d)", parts.get("year") or parts.get("string-date", "")) or (
+        stated and re.match(r"[12]\d{3}", stated[0])
+    )
     if not year:
         return None
     month = _month(parts.get("month", "")) or (int(stated[2]) if stated and stated[2] else None)

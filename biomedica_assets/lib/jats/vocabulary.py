@@ -7,6 +7,7 @@ the modules beside it.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -49,7 +50,7 @@ def href_of(element: Element) -> str | None:
     """
     href = element.get(XLINK_HREF)
     if href is None and len(element.attrib):
-        href = next((value for name, value in element.items() if str(name).endswith(("}href", ":href"))), None)
+        href = next((value for name, value in element.items() if re.search(r"(?:^|[}:])href$", str(name))), None)
     return href
 
 

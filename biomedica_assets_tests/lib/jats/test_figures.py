@@ -230,6 +230,10 @@ def test_other_images_are_rows_of_their_own_kind(body: str, element: str, kind: 
     assert (row.element, row.kind, len(row.graphics)) == (element, kind, 1)
 
 
+def test_a_graphic_that_names_no_file_gives_no_row() -> None:
+    assert parse("<sec><graphic/></sec>").figures == ()
+
+
 def test_supplementary_documents_and_inline_graphics_give_no_row() -> None:
     body = (
         "<p><inline-graphic xlink:href='i.gif'/><supplementary-material><media mimetype='application' "

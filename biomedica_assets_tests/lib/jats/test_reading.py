@@ -44,6 +44,16 @@ def test_the_article_is_found_below_any_wrapper_and_in_any_namespace(wrapper: st
     assert captions(wrapper.format(BODY).encode()) == ["C"]
 
 
+def test_elements_around_the_article_are_not_part_of_it() -> None:
+    inside = "<body><p>A <xref rid='f'>1</xref></p><graphic href='g'/><fig id='f'/></body>"
+    parsed = parse_article(f"<fig id='f'><caption><article>{inside}</article></caption></fig>".encode())
+    assert [(figure.element, figure.parent_figure_id) for figure in parsed.figures] == [
+        ("graphic", None),
+        ("fig", None),
+    ]
+    assert len(parsed.mentions) == 1
+
+
 def several() -> bytes:
     one = (
         '<article><front><article-meta><article-id pub-id-type="pmc">{0}</article-id></article-meta></front>'
