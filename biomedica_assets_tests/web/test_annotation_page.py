@@ -58,6 +58,7 @@ def box_of(lake: Lake) -> BallotBox:
 
 def start(page, server: Server, name: str) -> None:
     page.goto(server.url)
+    expect(page.locator("#name")).to_be_focused()
     page.keyboard.type(name)
     page.keyboard.press("Enter")
     page.wait_for_selector(".tile")
