@@ -1,8 +1,8 @@
-"""How pure clusters are on images whose label is known, and contact sheets of real figures to look at.
+"""How pure clusters are on images whose label is known, and contact sheets to look at.
 
-Embeds the labelled images of ``../shared/eval_images`` and the figures of ``../shared/corpus``, fits PCA and k-means,
-draws the contact sheets, all through the stages of the library. Purity is the share of images whose label is that of
-most images in their cluster. Peers: the same pipeline on 16 x 16 grey pixels, and the share of the commonest label.
+Embeds the figures of a generated mirror, whose kinds are known, the labelled images of ``../shared/eval_images`` and
+the figures of ``../shared/corpus`` where those are present, fits PCA and k-means, draws the contact sheets, all through
+the stages of the library. Purity is the share of images whose label is that of most images in their cluster. Peers: the same pipeline on 16 x 16 grey pixels, and the share of the commonest label.
 
     python benchmarks/cluster_purity.py [--encoder texture] [--keep DIRECTORY]
 """
@@ -24,6 +24,7 @@ from PIL import Image
 
 from biomedica_assets.lib.cluster import FitSettings, assign_chunk, fit_clusters, make_contact_sheets
 from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.demo import load_truth, write_mirror
 from biomedica_assets.lib.embed import Encoder, embed_chunk, open_encoder, shelve
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
@@ -89,18 +90,41 @@ def purity(clusters: Sequence[int], labels: Sequence[str]) -> float:
     return sum(counts.most_common(1)[0][1] for counts in members.values()) / len(labels)
 
 
-def labelled(lake: Lake, encoder: Encoder, seeds: int) -> None:
+def labelled_images() -> tuple[list[Path], list[str]]:
+    """Paths and labels of the evaluation images."""
+    with (SHARED / "eval_images" / "labels.csv").open(encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    return [SHARED / "eval_images" / row["path"] for row in rows], [row["label"] for row in rows]
+
+
+def demo_images(root: Path) -> tuple[list[Path], list[str]]:
+    """Paths and true visual kinds of the figures of a generated mirror; compound figures count as one kind, mixed."""
+    write_mirror(root / "source", seed=7)
+    truth = load_truth(next(root.rglob("*truth.json"))).kinds()
+    found = [(root / "source" / key, kind) for key, kind in sorted(truth.items()) if (root / "source" / key).is_file()]
+    readable = [(path, kind) for path, kind in found if _opens(path)]
+    return [path for path, _ in readable], [kind for _, kind in readable]
+
+
+def _opens(path: Path) -> bool:
+    """Whether a file is an image: the mirror has broken ones, which ``images`` would reject."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def measure(what: str, lake: Lake, paths: list[Path], labels: list[str], encoder: Encoder, seeds: int) -> None:
     """Print purity for several k, mean and range over seeds, against both peers."""
     from sklearn.metrics import adjusted_rand_score
 
-    with (SHARED / "eval_images" / "labels.csv").open(encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    publish_images(lake, [SHARED / "eval_images" / row["path"] for row in rows], [row["label"] for row in rows])
-    labels = [row["label"] for row in rows]
+    publish_images(lake, paths, labels)
     commonest = Counter(labels).most_common(1)[0][1] / len(labels)
-    print(f"{len(labels)} labelled images, {len(set(labels))} labels; the commonest holds {commonest:.3f}")
+    print(f"{what}: {len(labels)} images, {len(set(labels))} labels; the commonest holds {commonest:.3f}")
     print(f"{'encoder':<14}{'k':>5}{'purity':>9}{'range over seeds':>20}{'adjusted Rand':>16}{'x grey pixels':>15}")
-    for k in (len(set(labels)), 30, 50, 100):
+    for k in (len(set(labels)), 50, 100):
         base = 0.0
         for peer in (GreyPixels(), encoder):
             found: list[float] = []
@@ -130,20 +154,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="texture")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="directory that keeps the lakes and the contact sheets")
     args = parser.parse_args()
-    if not SHARED.is_dir():
-        raise SystemExit(f"{SHARED} is absent; this benchmark needs its images")
     encoder = open_encoder(args.encoder, weights=args.weights)
     with tempfile.TemporaryDirectory() as temporary:
         root = args.keep or Path(temporary)
-        labelled(Lake(root / "labelled"), encoder, args.seeds)
-        figures(Lake(root / "figures"), encoder, k=16)
-        for name in ("labelled", "figures"):
+        names = ["demo"]
+        measure("generated mirror", Lake(root / "demo"), *demo_images(Path(temporary) / "mirror"), encoder, args.seeds)
+        if SHARED.is_dir():
+            measure("evaluation images", Lake(root / "labelled"), *labelled_images(), encoder, args.seeds)
+            figures(Lake(root / "figures"), encoder, k=16)
+            names += ["labelled", "figures"]
+        else:
+            print(f"{SHARED} is absent: no labelled images and no real figures to cluster")
+        for name in names:
             report = make_contact_sheets(Lake(root / name), engine=LocalEngine("threads"))
-            print(f"{name}: {report.metrics['sheets']} contact sheets", end="")
-            print(f" at {root / name / str(report.metrics['index'])}" if args.keep else "")
+            where = f" at {root / name / str(report.metrics['index'])}" if args.keep else ""
+            print(f"{name}: {report.metrics['sheets']} contact sheets{where}")
 
 
 if __name__ == "__main__":
