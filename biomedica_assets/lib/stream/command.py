@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError
-from biomedica_assets.lib.stream.find import find_index
 from biomedica_assets.lib.stream.index import Index
 from biomedica_assets.lib.stream.virtual import Selection, chunks, open_source, widen_pipe, write_all
 
@@ -52,8 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return READER_LEFT
 
 
+def _find(data_dir: Path, recipe: str) -> Path:
+    from biomedica_assets.lib.stream.find import find_index
+
+    return find_index(data_dir, recipe)
+
+
 def _run(options: argparse.Namespace) -> int:
-    index = Index(options.index or find_index(options.data_dir, options.recipe))
+    index = Index(options.index or _find(options.data_dir, options.recipe))
     if options.count:
         split = index.split(options.split)
         print(split.virtual_shards, split.entries)  # noqa: T201 - what the command is for

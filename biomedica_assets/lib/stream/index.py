@@ -25,7 +25,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.stream.failures import StreamError
 
 if TYPE_CHECKING:
@@ -168,6 +167,8 @@ def write(
         StreamError: an entry is not made of tar blocks, or lies outside its shard.
     """
     import numpy as np
+
+    from biomedica_assets.lib.store import atomic
 
     offset = 0
     described: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""Byte ranges on their way from physical shards to a tar: neighbours joined, long ones cut, starts checked.
+"""Byte ranges on their way from physical shards to a tar: neighbours joined, long ones cut.
 
 Belongs here: what local and remote sources share. A source turns an iterator of ranges into their bytes, in order.
 """
@@ -11,23 +11,20 @@ from typing import NamedTuple, Protocol
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import Entry
 
-_MAGIC_AT = slice(257, 262)
-
 
 class Range(NamedTuple):
-    """Bytes ``start`` to ``end`` of a shard; ``head`` if a sample starts at ``start``."""
+    """Bytes ``start`` to ``end`` of a shard."""
 
     shard: int
     start: int
     end: int
-    head: bool
 
 
 class Source(Protocol):
     """Where the bytes of the physical shards are."""
 
     def read(self, ranges: Iterable[Range]) -> Iterator[memoryview]:
-        """Bytes of the ranges in order. A view is valid until the next one is asked for.
+        """Bytes of the ranges in order. A view lies in one range and is valid until the next one is asked for.
 
         Raises:
             StreamError: a shard is missing, is not the one the recipe was made from, or cannot be read.
@@ -49,17 +46,7 @@ def joined(entries: Iterable[Entry], longest: int) -> Iterator[Range]:
 
 def _cut(shard: int, start: int, end: int, longest: int) -> Iterator[Range]:
     for low in range(start, end, longest):
-        yield Range(shard, low, min(end, low + longest), low == start)
-
-
-def check_head(data: memoryview, what: str, start: int) -> None:
-    """Make sure that a sample starts here.
-
-    Raises:
-        StreamError: there is no header of a tar member.
-    """
-    if bytes(data[_MAGIC_AT]) != b"ustar":
-        raise StreamError(f"{what}: no sample starts at byte {start:,}; the shard changed, build the recipe again")
+        yield Range(shard, low, min(end, low + longest))
 
 
 def check_size(found: int, expected: int, what: str) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from biomedica_assets.lib.stream.captions import rewritten
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header
 from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, Index
 from biomedica_assets.lib.stream.local import LocalShards
+from biomedica_assets.lib.stream.members import Members
 from biomedica_assets.lib.stream.order import apart, slices
 from biomedica_assets.lib.stream.ranges import Range, Source, joined
 
@@ -98,19 +98,30 @@ def chunks(index: Index, source: ShardSource, wanted: Selection) -> Iterator[byt
             inside a member, so that no reader takes what it got for the whole.
     """
     asked: deque[Range] = deque()
+    members = Members()
 
-    def read() -> Iterator[memoryview]:
+    def read() -> Iterator[bytes | memoryview]:
+        came = 0
         for view in source.read(_noted(joined(entries(index, wanted), source.longest), asked)):
-            asked.popleft()
-            yield view
+            yield from members.passed(view, index.shards[asked[0].shard].path)
+            came += len(view)
+            if came == asked[0].end - asked[0].start:
+                asked.popleft()
+                came = 0
 
     try:
-        yield from read() if wanted.caption is None else rewritten(read(), wanted.caption)
+        yield from read() if wanted.caption is None else _rewritten(read(), wanted.caption)
     except StreamError:
-        if not asked or asked[0].head:
+        if members.between:
             yield BROKEN
         raise
     yield END_OF_TAR
+
+
+def _rewritten(pieces: Iterator[bytes | memoryview], caption: str) -> Iterator[bytes | memoryview]:
+    from biomedica_assets.lib.stream.captions import rewritten
+
+    return rewritten(pieces, caption)
 
 
 def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:

@@ -33,11 +33,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.requests.append((self.path, self.headers.get("Authorization")))
         if type(self).trouble(self, len(self.requests)):
             return
+        data, low, high = self.wanted()
+        self.answer(206, data[low:high], {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"})
+
+    def wanted(self) -> tuple[bytes, int, int]:
         data = (self.root / self.path.lstrip("/").removeprefix("elsewhere/")).read_bytes()
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
         assert match
-        low, high = int(match[1]), int(match[2]) + 1
-        self.answer(206, data[low:high], {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"})
+        return data, int(match[1]), int(match[2]) + 1
 
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -98,7 +101,8 @@ def test_busy_answers_and_cut_bodies_are_tried_again(
         if asked[request] == 1:
             handler.answer(503, b"slow down")
         elif asked[request] == 2:
-            handler.answer(206, b"half", {"Content-Length": "4000"})
+            data, low, high = handler.wanted()
+            handler.answer(206, data[low : (low + high) // 2], {"Content-Length": str(high - low)})
             handler.close_connection = True
         return asked[request] < 3
 

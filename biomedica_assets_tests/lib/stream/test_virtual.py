@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import Index
+from biomedica_assets.lib.stream.local import LocalShards
+from biomedica_assets.lib.stream.ranges import Range
 from biomedica_assets.lib.stream.virtual import END_OF_TAR, Selection, chunks, open_source
 from biomedica_assets_tests.lib.stream.conftest import Physical, build, key_of, keys_in_order, read_tar
 
@@ -81,7 +84,7 @@ def test_a_shard_with_other_content_of_equal_size_stops_the_stream(physical: Phy
     index = physical.index()
     path = physical.root / "shards/001.tar"
     path.write_bytes(b"x" * path.stat().st_size)
-    with pytest.raises(StreamError, match="no sample starts at byte"):
+    with pytest.raises(StreamError, match=r"001\.tar: no member starts where the recipe says"):
         tar_of(index, physical.root, Selection(of=1))
 
 
@@ -166,3 +169,26 @@ def test_nothing_slow_is_imported_on_the_way_to_the_first_byte() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("cut", [100, 512, 600, 1024, 2000, 2048])
+def test_wherever_the_source_breaks_off_the_tar_is_no_whole_one(physical: Physical, cut: int) -> None:
+    """Inside a header, between members, inside data: tarfile would take two of the three for an end."""
+    index = physical.index()
+
+    class Breaking:
+        longest = 1 << 20
+
+        def read(self, ranges: Iterable[Range]) -> Iterator[memoryview]:
+            left = cut
+            for view in LocalShards(physical.root, index.shards).read(ranges):
+                yield view[:left]
+                left -= len(view[:left])
+                if left == 0:
+                    raise StreamError("the wire was cut")
+
+    written: list[bytes] = []
+    with pytest.raises(StreamError, match="the wire was cut"):
+        written.extend(bytes(piece) for piece in chunks(index, Breaking(), Selection(of=1, shuffle=False)))
+    with pytest.raises(tarfile.ReadError):
+        read_tar(b"".join(written))
