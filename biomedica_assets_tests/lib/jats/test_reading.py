@@ -132,6 +132,15 @@ def test_billion_laughs_are_refused(use: str) -> None:
     assert refused(data).reason in {RejectReason.XML_FORBIDDEN, RejectReason.XML_MALFORMED, RejectReason.XML_TOO_LARGE}
 
 
+@pytest.mark.parametrize(
+    "subset",
+    ['<!ENTITY a "x"><!ENTITY b "&a;y">', '<!ENTITY b "<bold>x</bold>">', f'<!ENTITY b "{"x" * 2000}">'],
+    ids=["nested", "markup", "long"],
+)
+def test_an_entity_that_is_more_than_a_few_words_is_refused(subset: str) -> None:
+    assert refused(with_dtd(subset, "&b;")).reason == RejectReason.XML_FORBIDDEN
+
+
 def test_character_entities_of_the_dtd_become_characters() -> None:
     """JATS DTDs define the ISO sets; without loading a DTD their text would vanish from captions."""
     assert captions(with_dtd("", "a&mdash;b <bold>&alpha;</bold>&nbsp;c&ndash;")) == ["a—b α\u00a0c–"]
