@@ -172,12 +172,19 @@ def _cell(value: Any) -> str:
 
 
 def announce(instance: dg.DagsterInstance, asset: str, versions: Mapping[str, str]) -> None:
-    """Report materialisations with data versions for partitions that another step wrote.
+    """Report materialisations with data versions for partitions that another step wrote, unless they are known.
+
+    All that exist are asked for, not only those that just changed: a run that died between writing and reporting is
+    made good by the next.
 
     An observation would break the chain: a consumer of an observed partition never becomes fresh again (measured with
     dagster 1.13.27), so it is a materialisation.
     """
     for partition, version in versions.items():
+        known = instance.get_latest_data_version_record(dg.AssetKey(asset), partition_key=partition)
+        materialization = known.asset_materialization if known is not None else None
+        if materialization is not None and (materialization.tags or {}).get("dagster/data_version") == version:
+            continue
         instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 asset_key=asset,

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from biomedica_assets import configs
+from biomedica_assets.lib.lineage import changes
 from biomedica_assets.lib.pmc import index, inventory
 from biomedica_assets.lib.tables import ARTICLE_INDEX, CHUNK_LISTING, PMC_INVENTORY
 from biomedica_assets.metadata import announce, as_result, check_specs, definition_metadata
@@ -46,7 +47,7 @@ def pmc_inventory(
             max_pmcid=values.max_pmcid,
             progress=progress.open(context.log),
         )
-        announce(context.instance, "chunk_listing", outcome.changed)
+        announce(context.instance, "chunk_listing", outcome.current)
         return as_result(outcome.report, data, tolerance=values.max_reject_fraction)
 
 
@@ -70,6 +71,7 @@ def article_index(
     """One row per article version: licence, flags, ids, citation; taken, or the reason why not."""
     values = settings.open()
     with lake.hold(context) as data:
+        changes.keep_before(data, context.partition_key)
         report = index.build_index(
             data,
             context.partition_key,

@@ -1,0 +1,161 @@
+"""Real, very small runs of ``open_clip_train`` under supervision: resumed, cancelled, broken, exploding."""
+
+import dataclasses
+import io
+import json
+import os
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from biomedica_assets.lib.clip import interpolate, models, profile, stage, supervise
+from biomedica_assets.lib.errors import PermanentFailure
+
+MICRO = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
+}
+CPU = supervise.Device("cpu", 1, loader_workers=1, threads=1)
+PROFILE = profile.parse(
+    {"model": "micro", "pretrained": None, "batch_size": 8, "learning_rate": 1e-3, "epochs": 3, "source": "tests"},
+    "tests", "tests",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two shards of 16 samples, a model configuration and its base weights."""
+    root = tmp_path_factory.mktemp("clip")
+    (root / "micro.json").write_text(json.dumps(MICRO))
+    rng = np.random.default_rng(0)
+    for shard in range(2):
+        with tarfile.open(root / f"s{shard}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for n in range(16):
+                buffer = io.BytesIO()
+                PIL.Image.fromarray(rng.integers(0, 255, (24, 24, 3), np.uint8)).save(buffer, "PNG")
+                for name, data in (("png", buffer.getvalue()), ("txt", f"figure {shard} {n}".encode())):
+                    info = tarfile.TarInfo(f"s{shard}-{n}.{name}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+    chosen = models.architecture("micro", root)
+    interpolate.save(models.create(chosen, PROFILE, 0).state_dict(), root / "base.safetensors", {})
+    return root, chosen, stage.TrainingData(f"pipe:cat {root}/s{{0..1}}.tar", 32, 2)
+
+
+def train(place, folder, *, on_event=lambda event: None, given=None, profile=PROFILE, **limits):
+    root, chosen, data = place
+    folder.mkdir(exist_ok=True)
+    spec = supervise.RunSpec(
+        arguments=stage.arguments(
+            folder, root / "base.safetensors", chosen, profile, given or data, profile.epochs, CPU, 0
+        ),
+        events=str(folder / "events.jsonl"), model_folders=chosen.folders, sample_buffer=16, **limits,
+    )  # fmt: skip
+    supervise.run(spec, folder, CPU, on_event)
+    return folder
+
+
+def weights(folder):
+    return interpolate.load_training_checkpoint(folder / "run" / "checkpoints" / "epoch_latest.pt")
+
+
+def processes(folder):
+    """Processes that name the folder on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(folder) in line:
+                found.append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(place, tmp_path_factory):
+    return train(place, tmp_path_factory.mktemp("whole") / "a")
+
+
+def test_a_run_tells_its_steps_and_what_it_cost(uninterrupted):
+    events = [json.loads(line) for line in (uninterrupted / "events.jsonl").read_text().splitlines()]
+    steps = [e for e in events if e["kind"] == "step"]
+    assert {e["epoch"] for e in steps} == {0, 1, 2}
+    assert all(e["of"] == 32 for e in steps)
+    assert events[-1]["kind"] == "done" and events[-1]["peak_bytes"] > 0
+    assert weights(uninterrupted)[0] == 3
+
+
+def test_a_cancelled_run_leaves_no_process_and_a_resumed_one_ends_with_the_same_weights(place, uninterrupted, tmp_path):
+    """Same order, same augmentation, same number of samples: an epoch is seeded by its number, not by its history."""
+
+    def cancel(event):
+        if event["kind"] == "step" and event["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(place, tmp_path / "b", on_event=cancel)
+    assert processes(tmp_path / "b") == []
+    assert weights(tmp_path / "b")[0] in (1, 2)
+    train(place, tmp_path / "b")
+    (epoch, resumed), (_, whole) = weights(tmp_path / "b"), weights(uninterrupted)
+    assert epoch == 3
+    assert all(bool((resumed[name] == tensor).all()) for name, tensor in whole.items())
+
+
+def test_an_exploding_loss_stops_the_run_and_keeps_the_last_good_checkpoint(place, uninterrupted, tmp_path):
+    train(place, tmp_path / "c", profile=dataclasses.replace(PROFILE, epochs=1))
+    good = (tmp_path / "c" / "run" / "checkpoints" / "epoch_latest.pt").read_bytes()
+    wild = dataclasses.replace(PROFILE, epochs=8, learning_rate=1e36, grad_clip_norm=None)
+    with pytest.raises(PermanentFailure, match="the loss is not a finite number"):
+        train(place, tmp_path / "c", profile=wild)
+    assert (tmp_path / "c" / "run" / "checkpoints" / "epoch_latest.pt").read_bytes() == good
+
+
+def test_a_shard_that_cannot_be_read_ends_the_run_or_is_counted(place, tmp_path):
+    root, _, _ = place
+    broken = stage.TrainingData(f"pipe:cat {root}/s{{0..2}}.tar", 32, 3)
+    with pytest.raises(supervise.TrainingFailed, match="virtual shards could not be read"):
+        train(place, tmp_path / "d", given=broken, stream_retries=1)
+    once = dataclasses.replace(PROFILE, epochs=1)
+    train(place, tmp_path / "e", given=broken, stream_retries=1, most_broken_streams=9, profile=once)
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "e" / "events.jsonl").read_text().splitlines()]
+    assert {"retry", "broken", "done"} <= set(kinds)
+
+
+def test_a_killed_supervisor_takes_its_run_with_it(place, tmp_path):
+    import signal
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, pathlib\n"
+        "from biomedica_assets.lib.clip import supervise\n"
+        "from biomedica_assets.lib.clip.spec import RunSpec\n"
+        "folder = pathlib.Path(sys.argv[1]); spec = RunSpec.read(folder / 'given.json')\n"
+        "supervise.run(spec, folder, supervise.Device('cpu', 1, 1, 1), lambda event: print('event', flush=True))\n"
+    )
+    root, chosen, data = place
+    folder = tmp_path / "f"
+    folder.mkdir()
+    long = dataclasses.replace(PROFILE, epochs=500)
+    spec = supervise.RunSpec(
+        arguments=stage.arguments(folder, root / "base.safetensors", chosen, long, data, 500, CPU, 0),
+        events=str(folder / "events.jsonl"), model_folders=chosen.folders, sample_buffer=16,
+    )  # fmt: skip
+    spec.write(folder / "given.json")
+    parent = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"event\n"
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 30
+    while processes(folder) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert processes(folder) == []
