@@ -2,7 +2,8 @@
 
 Embeds the figures of a generated mirror, whose kinds are known, the labelled images of ``../shared/eval_images`` and
 the figures of ``../shared/corpus`` where those are present, fits PCA and k-means, draws the contact sheets, all through
-the stages of the library. Purity is the share of images whose label is that of most images in their cluster. Peers: the same pipeline on 16 x 16 grey pixels, and the share of the commonest label.
+the stages of the library. Purity is the share of images whose label is that of most images in their cluster. Peers:
+the same pipeline on 16 x 16 grey pixels, and the share of the commonest label.
 
     python benchmarks/cluster_purity.py [--encoder texture] [--keep DIRECTORY]
 """
