@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -25,6 +25,7 @@ def publish_leaderboard(
     *,
     costs: pl.DataFrame | None = None,
     not_ready: Sequence[TaskStatus] = (),
+    inputs: Mapping[str, str] | None = None,
 ) -> Report:
     """Gather what the recipes' scores say and publish ``leaderboard``.
 
@@ -32,6 +33,7 @@ def publish_leaderboard(
         lake: the data directory; every partition of the score tables that exists is taken.
         costs: training compute and samples of the models (``leaderboard.COSTS``); None if nothing is known.
         not_ready: registered tasks that are not on this machine, shown with what they need.
+        inputs: what ``costs`` was read from, for the manifest.
 
     Returns:
         Report; items are rows of the table. What could not be scored is listed on the page with its reason.
@@ -62,7 +64,7 @@ def publish_leaderboard(
         None,
         board,
         code_version=VERSION,
-        inputs=lake.inputs(*((t, key) for t in tables for key in lake.partitions(t))),
+        inputs={**lake.inputs(*((t, key) for t in tables for key in lake.partitions(t))), **(inputs or {})},
         config={},
         n_in=n,
         n_out=n,

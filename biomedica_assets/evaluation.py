@@ -1,0 +1,106 @@
+"""What a recipe is evaluated with: its checkpoints as models, its held-out articles and the registered sets as tasks.
+
+Belongs here: adapters of a few lines between the tables of other subjects and ``lib.evaluate``.
+Does not belong here: scoring, or deciding which tasks exist (``lib/evaluate/suites``).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from biomedica_assets import composition
+from biomedica_assets.lib.compute.local import available_cores
+from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
+from biomedica_assets.lib.evaluate.adapters.opening import TaskRoots, TaskStatus, open_task, task_status
+from biomedica_assets.lib.evaluate.leaderboard import COSTS
+from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance
+from biomedica_assets.lib.evaluate.registry import load_registry
+from biomedica_assets.lib.evaluate.scoring import EvalConfig
+from biomedica_assets.lib.evaluate.task import TaskSource
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import CHECKPOINTS, IMAGES, RECIPE, TAXONOMY
+from biomedica_assets.settings import Settings
+
+ROLES: Mapping[str, Provenance] = {"base": "base", "interpolated": "interpolated", "trained": "ours"}
+HELD_OUT = "test"
+FEWEST = 2  # items of a concept that make it a class of the held-out task
+
+
+def config(settings: Settings) -> EvalConfig:
+    """How models are evaluated."""
+    device = "cuda" if settings.device == "cuda" else "cpu"
+    return EvalConfig(seed=settings.seed, device=device, threads=settings.workers or max(2, available_cores()))
+
+
+def models(lake: Lake, recipe: str) -> list[ModelSpec]:
+    """Checkpoints of a recipe: base, trained, and the interpolation that was best on the validation split."""
+    rows = lake.read(CHECKPOINTS, recipe).filter((pl.col("role") != "interpolated") | pl.col("best"))
+    return [
+        ModelSpec(
+            name=row["name"],
+            architecture=str(lake.root / row["config"]),
+            weights=str(lake.root / row["path"]),
+            provenance=ROLES[row["role"]],
+            digest=row["sha256"],
+            alpha=row["alpha"],
+            samples_seen=row["samples_seen"],
+        )
+        for row in rows.to_dicts()
+    ]
+
+
+def tasks(lake: Lake, recipe: str, settings: Settings) -> list[TaskSource]:
+    """The held-out tasks of the lake, and every registered task whose files are on this machine."""
+    return [*held_out(lake, recipe), *registered(settings)]
+
+
+def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
+    """Retrieval, and classification by concept, on the articles of the recipe's test split.
+
+    Concepts are the propagated labels of the annotators: the classification measures agreement with them.
+    """
+    pairs = composition.held_out_pairs(lake, recipe, HELD_OUT)
+    title = f"held-out articles of {recipe}"
+    made = [frame_source(retrieval_task("held_out_retrieval", f"Retrieval, {title}", domain="own"), pairs, lake.root)]
+    concepts = lake.read(RECIPE, recipe).select("media_id", "concept").drop_nulls().unique("media_id")
+    labelled = pairs.unique("item_id").join(concepts, left_on="item_id", right_on="media_id")
+    frequent = labelled.group_by("concept").len().filter(pl.col("len") >= FEWEST)["concept"]
+    taxonomy = lake.read(TAXONOMY, None).filter(pl.col("concept_id").is_in(frequent.implode()))
+    names: dict[str, str] = dict(taxonomy.select("concept_id", "label").iter_rows())
+    if len(names) < 2:
+        return made
+    captions = {concept: (f"A figure showing: {name}.", f"{name}.") for concept, name in sorted(names.items())}
+    task = classification_task("held_out_kinds", f"Kind of figure, {title}", captions, domain="own")
+    rows = labelled.filter(pl.col("concept").is_in(list(names))).rename({"concept": "label"})
+    return [*made, frame_source(task, rows, lake.root)]
+
+
+def statuses(settings: Settings) -> list[TaskStatus]:
+    """Readiness of every registered task; test sets lie in the folder ``tasks`` of the data directory."""
+    return task_status(load_registry().values(), TaskRoots(settings.data_dir.absolute() / "tasks"))
+
+
+def registered(settings: Settings) -> list[TaskSource]:
+    """Registered tasks whose files are on this machine."""
+    roots = TaskRoots(settings.data_dir.absolute() / "tasks")
+    return [source for status in statuses(settings) if status.ready for source in open_task(status.task, roots)]
+
+
+def training_images(lake: Lake, recipe: str) -> pl.DataFrame:
+    """The images a recipe trains on: media_id, sha256."""
+    rows = lake.read_lazy(RECIPE, recipe).filter(split="train").select("media_id").unique()
+    return rows.join(lake.scan(IMAGES).select("media_id", "sha256"), on="media_id").collect()
+
+
+def costs(lake: Lake, recipes: Sequence[str]) -> pl.DataFrame:
+    """What training took, by recipe and model; nothing for the base, whose training is not ours to account for."""
+    rows: list[dict[str, object]] = []
+    for recipe in recipes:
+        manifest = lake.manifest(CHECKPOINTS, recipe)
+        flops = manifest.metrics.get("flops") if manifest else None
+        rows += [
+            {"recipe": recipe, "model": spec.name, "compute": flops, "samples_seen": spec.samples_seen}
+            for spec in (models(lake, recipe) if manifest else ())
+            if spec.provenance != "base"
+        ]
+    return pl.DataFrame(rows, schema=COSTS)
