@@ -17,7 +17,12 @@ _TAGS = ("{*}fig", "{*}xref", "{*}graphic", "{*}supplementary-material")
 
 
 def parse_article(
-    data: bytes, article_id: str | None = None, *, default_id: str = "unknown", wanted_pmcid: int | None = None
+    data: bytes,
+    article_id: str | None = None,
+    *,
+    default_id: str = "unknown",
+    wanted_pmcid: int | None = None,
+    xml: bool = True,
 ) -> ParsedArticle:
     """Parse a JATS file.
 
@@ -26,6 +31,7 @@ def parse_article(
         article_id: id to give the article and to make figure ids from; None takes ``PMC123`` from the file.
         default_id: id if none is given and the file states no PMCID.
         wanted_pmcid: which article to take from a wrapper that holds several.
+        xml: whether captions are kept as XML, too.
 
     Returns:
         The article with its figures and mentions in document order. Equal bytes and ids give equal records.
@@ -36,7 +42,7 @@ def parse_article(
     root, n_further = read_article(data, wanted_pmcid)
     article = read_metadata(root, article_id, default_id, n_further)
     contexts = Contexts(root)
-    figures = Figures(article.article_id, contexts)
+    figures = Figures(article.article_id, contexts, xml=xml)
     xrefs: list[Element] = []
     fig_rows: list[Row] = []
     for element in root.iter(*_TAGS):

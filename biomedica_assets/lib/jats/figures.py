@@ -55,10 +55,10 @@ class Row:
 class Figures:
     """The rows of one article, in document order."""
 
-    def __init__(self, article_id: str, contexts: Contexts) -> None:
-        """Args: article_id: goes into the figure ids; contexts: of the article."""
+    def __init__(self, article_id: str, contexts: Contexts, *, xml: bool) -> None:
+        """Args: article_id: goes into the figure ids; contexts: of the article; xml: keep captions as XML, too."""
         self.rows: list[Row] = []
-        self._contexts = contexts
+        self._contexts, self._xml = contexts, xml
         self._prefix, self._id_base = _id_prefix(article_id)
         self._by_element: dict[Element, Row] = {}
         self._seen: dict[str, int] = {}
@@ -141,8 +141,8 @@ class Figures:
         around = self._contexts.around(element)
         children = _children(element)
         group = _children(around.group) if around.group is not None else {}
-        group_caption = _caption_of(group, around, inherited=True) if "caption" in group else None
-        caption = _caption_of(children, around, inherited=False) if "caption" in children else None
+        group_caption = _caption_of(group, around, inherited=True, xml=self._xml) if "caption" in group else None
+        caption = _caption_of(children, around, inherited=False, xml=self._xml) if "caption" in children else None
         own = permissions.read_permissions(element) if "permissions" in children else permissions.NONE
         parent = self._by_element[around.figures[0]].figure_id if around.figures else None
         return Figure(
@@ -200,15 +200,15 @@ def _one(children: dict[str, list[Element]], name: str) -> str | None:
     return lines_of(children[name]) or None if name in children else None
 
 
-def _caption_of(children: dict[str, list[Element]], around: Context, inherited: bool) -> Caption | None:
+def _caption_of(children: dict[str, list[Element]], around: Context, *, inherited: bool, xml: bool) -> Caption | None:
     """Caption from the first ``caption`` child that has any text; None if none has."""
     for element in children["caption"]:
         text = caption_text(element)
         if text:
             first = next(element.iterchildren("{*}title"), None)
             title = text_of(first) or None if first is not None else None
-            xml = etree.tostring(element, encoding="unicode", with_tail=False)
-            return Caption(text, title, xml, inherited, element.get(XML_LANG) or around.language)
+            source = etree.tostring(element, encoding="unicode", with_tail=False) if xml else None
+            return Caption(text, title, source, inherited, element.get(XML_LANG) or around.language)
     return None
 
 

@@ -64,8 +64,8 @@ def _parse(path: Path) -> ParsedArticle:
     data = path.read_bytes()
     match = _ARTICLE_FILE.fullmatch(path.stem)
     if match:
-        return parse_article(data, path.stem, wanted_pmcid=int(match[1]))
-    return parse_article(data, default_id=path.stem)
+        return parse_article(data, path.stem, wanted_pmcid=int(match[1]), xml=False)
+    return parse_article(data, default_id=path.stem, xml=False)
 
 
 def _reject(path: Path, error: UnreadableXml | OSError) -> dict[str, Any]:

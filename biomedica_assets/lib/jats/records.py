@@ -39,14 +39,14 @@ class Caption:
     Attributes:
         text: title and paragraphs, one line each.
         title: the title alone.
-        xml: the caption element as XML, namespaces declared.
+        xml: the caption element as XML, namespaces declared; None if it was not asked for.
         inherited: True if it belongs to the group and the figure has none of its own.
         language: language in force.
     """
 
     text: str
     title: str | None
-    xml: str
+    xml: str | None
     inherited: bool
     language: str | None
 
@@ -265,7 +265,6 @@ def figure_json(figure: Figure) -> dict[str, Any]:
     own = figure.caption if figure.caption and not figure.caption.inherited else None
     plain["caption"] = own.text if own else None
     plain["caption_title"] = own.title if own else None
-    plain["caption_xml"] = own.xml if own else None
     plain["graphics"] = [{name: getattr(graphic, name) for name in _GRAPHIC_FIELDS} for graphic in figure.graphics]
     return plain
 
