@@ -153,6 +153,7 @@ def main() -> None:
         auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
         simulate.cast(box, simulate.vote_on_images(truth, drawn, auditor, model, taxonomy, seed=args.seed))
         collect_votes(lake)
+        audit.stage_verdicts(lake, CHUNK[:6])
         audit.stage_calibration(lake)
         labels.stage_labels(lake, CHUNK)
         # scored on images nobody audited: there the person's answer would have won

@@ -347,6 +347,7 @@ IMAGES = Table(
         _c("bytes", I64, "size of the file"),
         _c("md5", S, "MD5 of the file, equal to the source's"),
         _c("sha256", S, "SHA-256 of the file"),
+        _c("crc32", pl.UInt32(), "CRC-32 of the file, by which a later change of it is noticed cheaply", null=True),
         _c(
             "pixel_hash",
             S,
@@ -576,6 +577,22 @@ PANELS = Table(
         _c("gutter", F32, "width of the gutters found, share of the side they run along"),
         _c("p_multiple", F32, "probability that the picture has several panels"),
         _c("panel_type", S, "panel-single or panel-multiple", src="taxonomy.concept_id"),
+    ),
+)
+
+LABEL_VERDICTS = Table(
+    "label_verdicts",
+    "Labels of audited images held against what people said of the same images, one label a row.",
+    "shelf",
+    ("variant", "media_id", "question", "concept_id"),
+    (
+        _c("variant", S, "propagated (by the cluster alone) or corrected (by the panel detector too)"),
+        _c("media_id", S, "audited image", src="expert_votes.media_id"),
+        _c("question", S, "question of the form"),
+        _c("concept_id", S, "label the image would get", src="annotations.answer panels.panel_type"),
+        _c("raw", F32, "its raw confidence; null if it is the panel detector's", null=True, src="clusters.distance"),
+        _c("correct", BOOL, "whether people agree with it", src="expert_votes.vote_id"),
+        _c("simulated", BOOL, "true if the verdict was simulated", src="expert_votes.source"),
     ),
 )
 
@@ -856,6 +873,78 @@ CHECKPOINTS = Table(
     ),
 )
 
+QUALIFIED = pl.List(
+    pl.Struct(
+        {
+            "ui": pl.String(),
+            "descriptor": pl.String(),
+            "major": pl.Boolean(),
+            "qualifiers": pl.List(pl.Struct({"ui": pl.String(), "name": pl.String(), "major": pl.Boolean()})),
+        }
+    )
+)
+ABSTRACT_SECTIONS = pl.List(pl.Struct({"label": pl.String(), "category": pl.String(), "text": pl.String()}))
+PUBLICATION_TYPES = pl.List(pl.Struct({"ui": pl.String(), "name": pl.String()}))
+REFERENCES = pl.List(pl.Struct({"citation": pl.String(), "pmid": pl.Int64(), "doi": pl.String(), "pmcid": pl.String()}))
+LINKS = pl.List(pl.Struct({"kind": pl.String(), "pmid": pl.Int64(), "citation": pl.String()}))
+
+PUBMED_RECORDS = Table(
+    "pubmed_records",
+    "What PubMed says of each article that has a PMID: subject headings, abstract, types, references, links.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("pmid", I64, "PubMed id, by which the record was found", src="articles.pmid"),
+        _c("pubmed_version", I32, "version of the PubMed record"),
+        _c("status", S, "indexing status, for example MEDLINE or PubMed-not-MEDLINE", null=True),
+        _c("title", S, "title as PubMed has it", null=True),
+        _c("mesh", QUALIFIED, "MeSH headings in order; empty if the article is not indexed"),
+        _c("abstract", S, "abstract as text, one line per section, its label before a colon", null=True),
+        _c("abstract_sections", ABSTRACT_SECTIONS, "sections with label, NLM category and text"),
+        _c("publication_types", PUBLICATION_TYPES, "publication types with their MeSH UI"),
+        _c("references", REFERENCES, "reference list as far as PubMed has it"),
+        _c("links", LINKS, "corrections and comments: RetractionIn, RetractionOf, ErratumIn, CommentOn, ..."),
+        _c("is_retracted", BOOL, "a retracted publication by its type or by a RetractionIn link"),
+        _c("date_revised", S, "day the record was last revised, ISO", null=True),
+        _c("source", S, "file or service the record was read from"),
+    ),
+)
+
+RELEASE_SHELF = Table(
+    "release_shelf",
+    "What one shelf contributes to a release: one row per table and chunk, with its digest and counts.",
+    "shelf",
+    ("table", "chunk"),
+    (
+        _c("table", S, "name of the table"),
+        _c("chunk", S, "key of the chunk"),
+        _c("data_version", S, "digest of the partition's content"),
+        _c("code_version", S, "version of the algorithm that made it"),
+        _c("sha256", S, "SHA-256 of its Parquet file"),
+        _c("rows", I64, "rows"),
+        _c("bytes", I64, "size of table and files"),
+        _c("n_in", I64, "items that came in"),
+        _c("n_out", I64, "items that came out"),
+        _c("n_rejected", I64, "items left out"),
+    ),
+)
+
+RELEASE = Table(
+    "release",
+    "The newest release: one row per file of its folder.",
+    "none",
+    ("path",),
+    (
+        _c("version", S, "version of the release"),
+        _c("path", S, "path below the folder of the release"),
+        _c("kind", S, "manifest, card, table, shard, statistic, plot, document or metadata"),
+        _c("bytes", I64, "size"),
+        _c("sha256", S, "SHA-256 of the bytes"),
+        _c("rows", I64, "rows of a table, samples of a shard", null=True),
+    ),
+)
+
 ALL: tuple[Table, ...] = (
     PMC_INVENTORY,
     CHUNK_LISTING,
@@ -878,6 +967,7 @@ ALL: tuple[Table, ...] = (
     ANNOTATOR_AGREEMENT,
     ANNOTATOR_CONFUSION,
     PANELS,
+    LABEL_VERDICTS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     FIGURE_LABELS,
@@ -890,5 +980,8 @@ ALL: tuple[Table, ...] = (
     EVALUATION_MATCHES,
     RECIPE,
     CHECKPOINTS,
+    PUBMED_RECORDS,
+    RELEASE_SHELF,
+    RELEASE,
 )
 TABLES: dict[str, Table] = {table.name: table for table in ALL}

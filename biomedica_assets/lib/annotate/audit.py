@@ -18,6 +18,7 @@ from biomedica_assets.lib.annotate.form import QUESTIONS, SETS, SINGLE_CHOICE
 from biomedica_assets.lib.annotate.labels import coherent, correct_panels, propagate
 from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
+from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
@@ -25,6 +26,7 @@ from biomedica_assets.lib.tables import (
     CLUSTERS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LABEL_VERDICTS,
     PANELS,
 )
 
@@ -139,37 +141,62 @@ def calibrate(judged: pl.DataFrame, min_verdicts: int = MIN_FOR_CALIBRATION) -> 
     return LABEL_CALIBRATION.frame(rows).sort("question", "knot")
 
 
-def audited(lake: Lake, *, panels: bool) -> pl.DataFrame:
-    """Verdicts on the audited images of all chunks (see ``verdicts``).
+def stage_verdicts(lake: Lake, shelf: str) -> Report:
+    """Publish ``label_verdicts`` of one shelf: what audit votes say of the labels its chunks' images would get."""
+    taxonomy, (votes, votes_input) = load(), read_votes(lake)
+    mine = {table: [c for c in lake.partitions(table) if shelf_of_chunk(c) == shelf] for table in (CLUSTERS, PANELS)}
+    votes = votes.filter(pl.col("status") == "active", pl.col("task") == "audit")
+    ids = votes["media_id"].drop_nulls().unique().implode()
+    rows = lake.scan(CLUSTERS, mine[CLUSTERS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
+    seen = lake.scan(PANELS, mine[PANELS]).filter(pl.col("media_id").is_in(ids)).collect()
+    annotations = lake.read(ANNOTATIONS, None).filter(pl.col("cluster_model").is_in(rows["model"].unique().implode()))
+    labels = propagate(rows, annotations, {})
+    variants = {"propagated": labels, "corrected": coherent(correct_panels(labels, seen), taxonomy)}
+    judged = [verdicts(f, votes, taxonomy).with_columns(variant=pl.lit(name)) for name, f in variants.items()]
+    frame = pl.concat(judged).select(LABEL_VERDICTS.schema.names()).sort(LABEL_VERDICTS.key)
+    manifest = lake.publish(
+        LABEL_VERDICTS,
+        shelf,
+        frame,
+        code_version=VERSION,
+        inputs={
+            **votes_input,
+            **lake.inputs((ANNOTATIONS, None), *((table, chunk) for table, chunks in mine.items() for chunk in chunks)),
+        },
+        config={"taxonomy_version": taxonomy.version},
+        n_in=frame.height,
+        n_out=frame.height,
+    )
+    return Report(
+        asset=LABEL_VERDICTS.name,
+        partition=shelf,
+        data_version=manifest.data_version,
+        rows=frame.height,
+        n_in=frame.height,
+        n_out=frame.height,
+        bytes_written=manifest.bytes,
+        metrics={"images": frame["media_id"].n_unique()},
+        preview=tuple(frame.head(10).iter_rows(named=True)),
+    )
 
-    Args:
-        lake: reads ``clusters``, ``annotations``, ``expert_votes`` and, if wanted, ``panels``.
-        panels: judge the label after the panel detector's correction; False judges propagation alone.
-    """
-    taxonomy = load()
-    votes = read_votes(lake)[0].filter(pl.col("status") == "active", pl.col("task") == "audit")
-    ids = votes["media_id"].drop_nulls().unique().sort()
-    rows = lake.scan(CLUSTERS).filter(pl.col("media_id").is_in(ids.implode())).collect()
-    annotations = lake.read(ANNOTATIONS, None)
-    annotations = annotations.filter(pl.col("cluster_model").is_in(rows["model"].unique().implode()))
-    labels = propagate(rows.sort("media_id"), annotations, {})
-    if panels:
-        seen = lake.scan(PANELS).filter(pl.col("media_id").is_in(ids.implode())).collect()
-        labels = coherent(correct_panels(labels, seen), taxonomy)
-    return verdicts(labels, votes, taxonomy)
+
+def _all_verdicts(lake: Lake, variant: str) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Verdicts of all shelves, and their entries for a manifest."""
+    shelves = lake.partitions(LABEL_VERDICTS)
+    judged = lake.scan(LABEL_VERDICTS, shelves).filter(pl.col("variant") == variant).drop("variant", "shelf").collect()
+    return judged, lake.inputs(*((LABEL_VERDICTS, shelf) for shelf in shelves))
 
 
 def stage_audit(lake: Lake) -> Report:
     """Publish ``label_audit``: precision of labels as an image without human verdict would get them."""
-    judged = audited(lake, panels=True)
+    judged, inputs = _all_verdicts(lake, "corrected")
     frame = precision(judged)
-    chunks = [(table, chunk) for table in (CLUSTERS, PANELS) for chunk in lake.partitions(table)]
     manifest = lake.publish(
         LABEL_AUDIT,
         None,
         frame,
         code_version=VERSION,
-        inputs={**read_votes(lake)[1], **lake.inputs((ANNOTATIONS, None), *chunks)},
+        inputs=inputs,
         config={},
         n_in=judged.height,
         n_out=judged.height,
@@ -191,15 +218,14 @@ def stage_audit(lake: Lake) -> Report:
 
 def stage_calibration(lake: Lake, *, min_verdicts: int = MIN_FOR_CALIBRATION) -> Report:
     """Publish ``label_calibration`` from the audit; ``figure_labels`` uses it when it is there."""
-    judged = audited(lake, panels=False)
+    judged, inputs = _all_verdicts(lake, "propagated")
     frame = calibrate(judged, min_verdicts)
-    chunks = [(CLUSTERS, chunk) for chunk in lake.partitions(CLUSTERS)]
     manifest = lake.publish(
         LABEL_CALIBRATION,
         None,
         frame,
         code_version=VERSION,
-        inputs={**read_votes(lake)[1], **lake.inputs((ANNOTATIONS, None), *chunks)},
+        inputs=inputs,
         config={"min_verdicts": min_verdicts},
         n_in=judged.height,
         n_out=judged.height,

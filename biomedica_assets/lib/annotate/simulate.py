@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from biomedica_assets.lib.annotate.ballots import BallotBox, Vote
+from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE, SINGLE_CHOICE, Answer, guideline
 from biomedica_assets.lib.annotate.plain import as_strings
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.annotate.taxonomy.published import IN_USE, load_published
+from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.store.manifest import digest
 
 TIME = "1970-01-01T00:00:00.000+00:00"  # simulated people vote outside time, so that equal seeds give equal files

@@ -10,9 +10,10 @@ from collections import Counter
 
 import polars as pl
 
-from biomedica_assets.lib.annotate.ballots import BallotBox, Vote, votes_digest
+from biomedica_assets.lib.annotate.ballots import BallotBox, votes_digest
 from biomedica_assets.lib.annotate.form import QUESTIONS, SETS
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_assets.lib.annotate.annotators import UnknownAnnotator
-from biomedica_assets.lib.annotate.ballots import BallotBox, InvalidVote, VoteConflict, read_vote, votes_digest
+from biomedica_assets.lib.annotate.ballots import BallotBox, votes_digest
 from biomedica_assets.lib.annotate.form import InvalidAnswer
 from biomedica_assets.lib.annotate.tally import collect_votes
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.votes import InvalidVote, VoteConflict, read_vote
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, StoreError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import EXPERT_VOTES
@@ -234,13 +235,19 @@ def test_two_boxes_on_one_folder_lose_nothing_and_see_each_other(box):
     assert len(box.votes()) == 80
 
 
-def test_a_full_disk_is_a_clear_error_and_the_vote_is_not_there(box, monkeypatch):
+def test_a_full_disk_is_a_clear_error_and_the_vote_is_not_there_until_it_is_sent_again(box, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match=r"ada\.jsonl: No space left on device; the vote was not saved"):
-        box.append([vote("aaaa1", "ada", 3, BAR)])
+    box.append([vote("aaaa1", "ada", 3, BAR)])
+    before = (box.folder / "ada.jsonl").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(StoreError, match=r"ada\.jsonl: No space left on device; the vote was not saved"):
+            box.append([vote("aaaa2", "ada", 4, BAR)])
+    assert (box.folder / "ada.jsonl").read_bytes() == before
+    assert box.append([vote("aaaa2", "ada", 4, BAR)]) == [True]
+    assert len(reopened(box).votes()) == 2
 
 
 def test_the_digest_changes_with_every_vote_and_not_with_looking(box, tmp_path):

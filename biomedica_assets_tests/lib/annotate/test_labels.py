@@ -24,6 +24,7 @@ from biomedica_assets.lib.tables import (
 from biomedica_assets_tests.lib.annotate.synthetic import CHUNK, KINDS, MODEL, row, synthetic_lake
 from biomedica_assets_tests.lib.annotate.voting import BAR, LINE, MICRO, vote
 
+SHELF = CHUNK[:6]
 TRUTHS = {
     "bars": BAR,
     "line": LINE,
@@ -260,6 +261,7 @@ def test_an_audit_measures_and_calibrates_the_loop(looped):
         BallotBox(lake.root, taxonomy), simulate.vote_on_images(truth, drawn, auditor, MODEL, taxonomy, seed=1)
     )
     collect_votes(lake)
+    audit.stage_verdicts(lake, SHELF)
     assert audit.stage_audit(lake).metrics["simulated"]
     assert audit.stage_calibration(lake).metrics["questions_calibrated"] >= 2
     whole = lake.read(LABEL_AUDIT, None).filter(concept_id="all")
@@ -304,6 +306,7 @@ def test_before_anybody_voted_images_get_the_detectors_panel_type_and_nothing_el
     lake = synthetic_lake(tmp_path, clusters=4, members=2)
     stage_annotations(lake)
     stage_panels(lake, CHUNK, LocalEngine("threads", 2))
+    assert audit.stage_verdicts(lake, SHELF).rows == 0
     for stage in (audit.stage_audit, audit.stage_calibration, stage_agreement, stage_confusion):
         stage(lake)
     report = labels.stage_labels(lake, CHUNK)

@@ -1,7 +1,7 @@
 """Votes for tests, short to write."""
 
-from biomedica_assets.lib.annotate.ballots import Vote, read_vote
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.votes import Vote, read_vote
 from biomedica_assets_tests.lib.annotate.synthetic import MODEL
 
 BAR = {"panel_type": "panel-single", "global": ["kind-plot"], "local": ["kind-bar-plot"], "content": []}

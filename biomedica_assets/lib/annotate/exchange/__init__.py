@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from biomedica_assets.lib.annotate.annotators import Source
-from biomedica_assets.lib.annotate.ballots import STAGE, BallotBox, Vote, read_vote
+from biomedica_assets.lib.annotate.ballots import STAGE, BallotBox
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.annotate.votes import Vote, read_vote
 from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason
 from biomedica_assets.lib.store.manifest import digest
 

@@ -14,12 +14,12 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from biomedica_assets.lib.annotate.annotators import check_name
-from biomedica_assets.lib.annotate.ballots import Vote
 from biomedica_assets.lib.annotate.exchange import Imported, Intake, stable_id
 from biomedica_assets.lib.annotate.form import QUESTIONS, SETS, SINGLE_CHOICE, choices, guideline
 from biomedica_assets.lib.annotate.plain import as_list, as_object
 from biomedica_assets.lib.annotate.tasks import Sheets
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.errors import PermanentFailure
 
 FLAGS = ("mixed", "cant_tell")

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from biomedica_assets.lib.annotate.ballots import Vote
 from biomedica_assets.lib.annotate.exchange import Imported, Intake
 from biomedica_assets.lib.annotate.form import SETS, SINGLE_CHOICE
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.errors import PermanentFailure
 
 NONE = "-"

@@ -23,12 +23,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from biomedica_assets.lib.annotate.annotators import Annotator
-from biomedica_assets.lib.annotate.ballots import BallotBox, VoteConflict
+from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.consensus import Rules
 from biomedica_assets.lib.annotate.form import guideline
 from biomedica_assets.lib.annotate.plain import as_object
 from biomedica_assets.lib.annotate.tasks import draw_audit, read_sheets
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.votes import VoteConflict
 from biomedica_assets.lib.annotate.web import pictures
 from biomedica_assets.lib.annotate.web.desk import MODES, Desk, NotAllowed
 from biomedica_assets.lib.annotate.web.guard import COOKIE, LOOPBACK_HOSTS, SESSION_SECONDS, Guard, Session, Sessions

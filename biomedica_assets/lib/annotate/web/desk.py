@@ -14,11 +14,12 @@ from typing import Any
 
 from biomedica_assets.lib.annotate import consensus as rules_of
 from biomedica_assets.lib.annotate.annotators import Annotator
-from biomedica_assets.lib.annotate.ballots import BallotBox, InvalidVote, Vote, read_vote
+from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import QUESTIONS, choices, guideline
 from biomedica_assets.lib.annotate.tally import votes_frame
 from biomedica_assets.lib.annotate.tasks import Picture, Sheets, assigned, work_order
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.annotate.votes import InvalidVote, Vote, read_vote
 
 MODES = {"label": "label", "adjudicate": "adjudication", "audit": "audit", "override": "override"}
 
