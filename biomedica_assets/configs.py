@@ -6,16 +6,21 @@ whose content it shapes.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.clip import profile
 from biomedica_assets.lib.clip.stage import Limits
 from biomedica_assets.lib.clip.supervise import Device, pick_device
+from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.stage import DEFAULT_KINDS
 from biomedica_assets.lib.images.verify import ImageLimits
 from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
+from biomedica_assets.lib.pubmed.archive import Archive
+from biomedica_assets.lib.pubmed.eutils import Eutils
+from biomedica_assets.lib.pubmed.stage import Off, Provider
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.settings import Settings
@@ -64,6 +69,27 @@ def shard_config(settings: Settings) -> ShardConfig:
     )
 
 
+def pubmed_provider(settings: Settings) -> Provider:
+    """Where records of PubMed come from."""
+    if not settings.pubmed:
+        return Off()
+    if settings.pubmed == "eutils":
+        path = settings.pubmed_api_key_file
+        try:
+            key = path.read_text(encoding="ascii").strip() if path else ""
+        except OSError as error:
+            raise PermanentFailure(f"pubmed_api_key_file {path} cannot be read: {error.strerror}") from error
+        return Eutils(email=settings.pubmed_email, api_key=key, endpoint=settings.pubmed_endpoint)
+    directory = Path(settings.pubmed)
+    if not directory.is_dir():
+        raise PermanentFailure(
+            f"pubmed {settings.pubmed!r} is neither eutils nor a directory; name the one that holds baseline/"
+        )
+    return Archive(
+        directory, settings.data_dir.absolute() / "pubmed", LocalEngine("processes", settings.workers or None)
+    )
+
+
 def recipes(settings: Settings) -> list[str]:
     """Names of the recipes: those shipped and those of the data directory."""
     return definition.names(settings.data_dir / "recipes")
@@ -94,4 +120,5 @@ def expected(settings: Settings) -> Expected:
             "min_side": limits.min_side,
         },
         "shards": lambda: shard_config(settings).recorded(),
+        "pubmed_records": lambda: pubmed_provider(settings).recorded(),
     }  # fmt: skip

@@ -66,6 +66,30 @@ class Settings(pydantic_settings.BaseSettings):
     include_manuscripts: bool = pydantic.Field(True, description="Take author manuscripts that are openly licensed.")
     limit_per_chunk: int | None = pydantic.Field(None, ge=1, description="At most so many articles of each chunk.")
 
+    # what PubMed adds, and what a release is
+    pubmed: str = pydantic.Field(
+        "",
+        description="Where MeSH headings, abstracts and retraction links come from: a directory with PubMed's baseline "
+        "and updatefiles, or eutils (the web service; for some thousand articles). Empty: nowhere.",
+    )
+    pubmed_email: str = pydantic.Field("", description="Address sent with requests to the web service, as NCBI asks.")
+    pubmed_api_key_file: Path | None = pydantic.Field(
+        None,
+        description="File with an NCBI API key: 10 requests a second instead of 3. The key itself is kept nowhere.",
+    )
+    pubmed_endpoint: str = pydantic.Field(
+        "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/", description="Base URL of the web service."
+    )
+    release_version: str = pydantic.Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$",
+        description="Version of the release. Empty: the inventory's name and a digest of everything that goes in.",
+    )
+    release_name: str = pydantic.Field("biomedica-assets", description="Name of the dataset on its card.", min_length=1)
+    release_no_derivatives: bool = pydantic.Field(
+        True, description="Whether images that may only be passed on unchanged (ND licences) go into a release."
+    )
+
     # images and shards
     max_pixels: int = pydantic.Field(89_478_485, ge=1, description="Images with more pixels are refused.")
     min_side: int = pydantic.Field(21, ge=1, description="Images with a shorter side (pixels) are refused.")
