@@ -61,7 +61,7 @@ def fit_pictures(
         _picture("Explained variance", variance),
         _picture("Inertia by pass", inertia),
         _picture("Cluster sizes", sizes),
-        _picture(f"Map of {len(points):,} images ({how}), coloured by cluster", scatter),
+        _picture("Map of a sample by cluster", scatter),
     )
 
 
