@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _graph_commands(commands)
+    _lineage_commands(commands)
     _data_commands(commands)
     return top
 
@@ -77,7 +78,7 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     run.add_argument("--chunk", action="append", metavar="KEY", help="only this chunk, e.g. PMC007-0360; repeatable")
     run.add_argument(
         "--select", metavar="ASSETS",
-        help="only these assets, separated by commas, in Dagster's selection language (images, +shards, group:figures)",
+        help="only these assets, separated by commas, in Dagster's selection language (images, *shards, group:figures)",
     )  # fmt: skip
     run.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
@@ -92,13 +93,47 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
     ui.add_argument("--port", type=int, default=3000, help="port on the loopback interface (default 3000)")
 
+    _add(commands, "status", "graph.status", "What is there: partitions, rows, rejects by reason and bytes per table.")
+    _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
+
+
+def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     stale = _add(
-        commands, "stale", "graph.stale",
+        commands, "stale", "lineage.stale",
         "List every partition that is out of date and why: code, settings, or which input changed.",
     )  # fmt: skip
     stale.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
-    _add(commands, "status", "graph.status", "What is there: partitions, rows, rejects by reason and bytes per table.")
-    _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
+    refresh = _add(
+        commands, "refresh", "lineage.refresh",
+        "Make exactly what `biomedica stale` lists, in order. The source is not asked for a new inventory.",
+    )  # fmt: skip
+    refresh.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
+    refresh.add_argument("--max", type=_positive, metavar="N", help="stop after so many runs; run again to go on")
+    refresh.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
+
+    changes = _add(
+        commands, "changes", "lineage.changes",
+        "What the last inventory brought, per chunk and kind: added, changed, relicensed, retracted, removed.",
+    )  # fmt: skip
+    changes.add_argument("--json", action="store_true", help="one JSON line per change instead of counts")
+
+    trace = _add(
+        commands, "trace", "lineage.trace",
+        "Follow one thing both ways: from the inventory to it, and from it to shards, recipes, checkpoints and scores.",
+    )  # fmt: skip
+    trace.add_argument(
+        "name", help="article (PMC123 or PMC123.1), figure, image, sample, checkpoint, or score (MODEL/TASK[/METRIC])"
+    )
+    trace.add_argument(
+        "--affected", action="store_true", help="only what contains this article, also what is out of date"
+    )
+    trace.add_argument("--json", action="store_true", help="one JSON object instead of lines for people")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from biomedica_assets import composition, configs
 from biomedica_assets.lib.clip import stage
+from biomedica_assets.lib.lineage import withdrawn
 from biomedica_assets.lib.tables import CHECKPOINTS
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import RECIPES
@@ -31,6 +32,7 @@ def checkpoints(
     values, recipe = settings.open(), context.partition_key
     profile = configs.training_profile(values)
     with lake.hold(context) as data:
+        withdrawn.remember_training(data, recipe)
         report = stage.build_checkpoints(
             data,
             recipe,

@@ -20,4 +20,11 @@ chunk_pipeline = dg.define_asset_job(
     description="One chunk from its listing to its training shards.",
 )
 
-ALL = [refresh_inventory, chunk_pipeline]
+# As text, since an asset that a graph leaves out (no annotation in it) is then no error.
+count_votes = dg.define_asset_job(
+    "count_votes",
+    selection=dg.AssetSelection.from_string("key:expert_votes or key:annotations"),
+    description="Take in the votes that were given and decide anew what each cluster shows.",
+)
+
+ALL = [refresh_inventory, chunk_pipeline, count_votes]

@@ -26,11 +26,12 @@ class Batch:
 
 @dataclasses.dataclass(slots=True)
 class Outcome:
-    """What a walk over the graph did."""
+    """What a walk over the graph did; ``left`` says that it stopped at its limit with work to do."""
 
     runs: int = 0
     materialised: list[tuple[str, str | None]] = dataclasses.field(default_factory=list)
     failed: dict[Batch, str] = dataclasses.field(default_factory=dict)
+    left: bool = False
     seconds: float = 0.0
 
     @property
@@ -64,6 +65,7 @@ def walk(
     chunks: Sequence[str] | None = None,
     listener: Listener | None = None,
     prune: Callable[[Wave, str | None], bool] | None = None,
+    most_runs: int | None = None,
 ) -> Outcome:
     """Make everything that is out of date, wave by wave.
 
@@ -76,6 +78,7 @@ def walk(
             assets are not limited by it.
         listener: told about progress.
         prune: returns True for a (wave, partition) that is to be left alone.
+        most_runs: stop after so many runs; None goes on to the end.
 
     Returns:
         What was run, what was made and what failed. A failed partition does not stop the others; what depends on it is
@@ -98,13 +101,20 @@ def walk(
         told.wave(wave, keys)
         for key in keys:
             while (batch := _next(planner, wave, key, blocked, prune)) is not None:
+                if most_runs is not None and outcome.runs >= most_runs:
+                    outcome.left = True
+                    break
                 told.batch(batch)
                 ok = _run(job, instance, batch, outcome, told)
                 planner.forget()
                 if not ok:
                     blocked |= planner.descendants(batch.assets) if wave.partitioning != "chunk" else set()
                     break
+            if outcome.left:
+                break
             told.partition_done(key)
+        if outcome.left:
+            break
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -1,4 +1,4 @@
-"""Commands that work on the graph: run, demo, ui, stale, status, settings."""
+"""Commands that work on the graph: run, demo, ui, status, settings; and opening it for other commands."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from biomedica_assets.automation.planner import Planner
+    from biomedica_assets.automation.runner import Outcome
 
 DEMO_DATA = Path("data/demo")
 
@@ -56,16 +57,6 @@ def ui(arguments: argparse.Namespace) -> int:
     return subprocess.call(command, env=os.environ)
 
 
-def stale(arguments: argparse.Namespace) -> int:
-    """``biomedica stale``: what is out of date, and why."""
-    from biomedica_assets.lib.store.lake import Lake
-
-    values = settings.load(data_dir=arguments.data_dir)
-    definitions = _definitions(values)
-    planner = _planner(values, definitions, Lake(values.data_dir))
-    return _print_stale(planner, _selected(definitions, arguments.select))
-
-
 def status(arguments: argparse.Namespace) -> int:
     """``biomedica status``: what is there."""
     import rich.console
@@ -96,7 +87,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return settings.load(data_dir=arguments.data_dir, source=arguments.source)
 
 
-def _definitions(values: Settings, bars: Any = None) -> dg.Definitions:
+def graph_of(values: Settings, bars: Any = None) -> dg.Definitions:
+    """The graph over a data directory, which is prepared if it is new."""
     instance.prepare(values)
     # Imported late: the partitions are computed from the settings when the graph is imported.
     from biomedica_assets import definitions
@@ -104,14 +96,16 @@ def _definitions(values: Settings, bars: Any = None) -> dg.Definitions:
     return definitions.build(values, bars)
 
 
-def _planner(values: Settings, definitions: dg.Definitions, lake: Any) -> Planner:
+def planner_of(values: Settings, definitions: dg.Definitions, lake: Any) -> Planner:
+    """What says which partitions are out of date."""
     from biomedica_assets import configs
     from biomedica_assets.automation.planner import Planner
 
     return Planner(definitions.resolve_asset_graph(), lake, configs.expected(values), lambda: configs.recipes(values))
 
 
-def _selected(definitions: dg.Definitions, selection: str | None) -> list[str] | None:
+def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | None:
+    """Assets of a ``--select``, None if none was given; refuses what names nothing."""
     if selection is None:
         return None
     import dagster as dg
@@ -142,24 +136,20 @@ def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] 
             raise PermanentFailure(f"--chunk: {error}") from error
     lake = Lake(values.data_dir)
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
-        definitions = _definitions(values, bars)
-        planner = _planner(values, definitions, lake)
-        select = _selected(definitions, selection)
+        definitions = graph_of(values, bars)
+        planner = planner_of(values, definitions, lake)
+        select = selected(definitions, selection)
         if dry:
-            return _print_stale(planner, select)
+            return print_stale(planner, select)
         from biomedica_assets.automation import runner
 
         began = time.monotonic()
         outcome = runner.walk(definitions, dagster_instance, planner, select=select, chunks=chunks, listener=bars)
-    seconds = time.monotonic() - began
-    made = len(outcome.materialised)
-    print(f"{made:,} partitions made in {outcome.runs:,} runs, {len(outcome.failed):,} failed, {seconds:,.1f} s")
-    for batch, message in outcome.failed.items():
-        print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
-    return 0 if outcome.ok else 1
+    return print_outcome(outcome, time.monotonic() - began)
 
 
-def _print_stale(planner: Planner, select: Sequence[str] | None) -> int:
+def print_stale(planner: Planner, select: Sequence[str] | None) -> int:
+    """One line per partition that is out of date; the count goes to standard error."""
     n = 0
     for entry in planner.all_stale(select):
         n += 1
@@ -168,3 +158,14 @@ def _print_stale(planner: Planner, select: Sequence[str] | None) -> int:
         print(f"{entry.asset}\t{entry.partition or '-'}\t{why}{more}")
     print(f"{n:,} partitions are out of date" if n else "everything is current", file=sys.stderr)
     return 0
+
+
+def print_outcome(outcome: Outcome, seconds: float) -> int:
+    """What a walk made, and every failure; returns the exit code."""
+    made = len(outcome.materialised)
+    print(f"{made:,} partitions made in {outcome.runs:,} runs, {len(outcome.failed):,} failed, {seconds:,.1f} s")
+    for batch, message in outcome.failed.items():
+        print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
+    if outcome.left:
+        print("  stopped at --max; run again to go on")
+    return 0 if outcome.ok else 1

@@ -1,0 +1,58 @@
+"""Checks on what is out of date: partitions behind their inputs, and articles that must not be there any more.
+
+Dagster's graph draws no staleness for partitions; these say it, with the command that mends it.
+"""
+
+import dagster as dg
+
+from biomedica_assets import configs
+from biomedica_assets.automation.planner import Planner
+from biomedica_assets.lib.lineage.withdrawn import remnants
+from biomedica_assets.metadata import markdown_table
+from biomedica_assets.resources import LakeResource, SettingsResource
+
+SAMPLE = 50
+
+
+@dg.asset_check(asset="catalog", description="No partition that exists is behind its code, its settings or its inputs.")
+def nothing_out_of_date(
+    context: dg.AssetCheckExecutionContext, lake: LakeResource, settings: SettingsResource
+) -> dg.AssetCheckResult:
+    """Lists the partitions that `biomedica refresh` would make again, and why; missing ones are counted apart."""
+    values = settings.open()
+    graph = context.repository_def.asset_graph
+    planner = Planner(graph, lake.open(), configs.expected(values), lambda: configs.recipes(values))
+    found = list(planner.all_stale())
+    behind = [entry for entry in found if not entry.missing]
+    rows = [
+        {"asset": entry.asset, "partition": entry.partition or "-", "why": "; ".join(str(r) for r in entry.reasons[:4])}
+        for entry in behind
+    ]
+    return dg.AssetCheckResult(
+        passed=not behind,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "out_of_date": len(behind),
+            "never_made": len(found) - len(behind),
+            "partitions": dg.MetadataValue.md(markdown_table(rows[:SAMPLE]) if rows else "everything is current"),
+            "recover_with": "biomedica refresh" if found else "nothing to do",
+        },
+    )
+
+
+@dg.asset_check(asset="catalog", description="No shard, recipe or checkpoint holds an article that is left out now.")
+def no_retracted_in_shards(lake: LakeResource) -> dg.AssetCheckResult:
+    """Retracted, withdrawn, replaced and relicensed articles, and where they still are."""
+    found = list(remnants(lake.open()))
+    rows = [{"article": r.article_id, "left out because": r.because, "still in": r.where} for r in found]
+    weights = sorted({r.where for r in found if r.where.startswith("checkpoints@")})
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "found": len(found),
+            "where": dg.MetadataValue.md(markdown_table(rows[:SAMPLE]) if rows else "nowhere"),
+            "checkpoints_to_train_again": ", ".join(weights) or "none",
+            "recover_with": "biomedica refresh" if found else "nothing to do",
+        },
+    )
