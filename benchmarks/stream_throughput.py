@@ -109,7 +109,7 @@ def webdataset_select(paths: Sequence[str], chosen: frozenset[str]) -> None:
     """What the stream replaces: webdataset picks the samples and writes them as a tar."""
     import webdataset
 
-    with open(os.devnull, "wb") as sink, webdataset.TarWriter(sink, encoder=False) as writer:
+    with Path(os.devnull).open("wb") as sink, webdataset.TarWriter(sink, encoder=False) as writer:
         for sample in webdataset.WebDataset(list(paths), shardshuffle=False):
             if sample["__key__"] in chosen:
                 writer.write(sample)
@@ -272,9 +272,9 @@ def through_webdataset(root: Path, full: Index, quarter: Index, keys: frozenset[
     show(
         "webdataset as the reader, warm",
         taken,
-        f"full {files / whole:.2f} x the rate of files, {cat / whole:.2f} x that of pipe:cat (wanted 0.8); a quarter: the "
-        f"stream alone {written / alone:.1f} x faster than select written as a tar and {select / alone:.1f} x than select "
-        f"(wanted 4), read by webdataset {select / part:.1f} x than select",
+        f"full {files / whole:.2f} x the rate of files, {cat / whole:.2f} x that of pipe:cat (wanted 0.8); a quarter: "
+        f"the stream alone {written / alone:.1f} x faster than select written as a tar, {select / alone:.1f} x than "
+        f"select (wanted 4), read by webdataset {select / part:.1f} x than select",
     )
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from PIL import Image
 
+from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import hamming, likeness
@@ -51,36 +55,66 @@ class MatchRules:
     confirm: bool = True
 
 
+class Fingerprint(Protocol):
+    """What is measured of an image file, as in the table ``images``; ``lib.images.verify.Measurement`` is one."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file."""
+        ...
+
+    @property
+    def pixel_hash(self) -> str:
+        """Digest of the pixels."""
+        ...
+
+    @property
+    def phash(self) -> int:
+        """64-bit perceptual hash."""
+        ...
+
+
 def hash_test_images(
     images: Iterable[tuple[str, str, Path]],
+    measure: Callable[[bytes], Fingerprint],
     *,
-    decode: Callable[[bytes], Image.Image],
-    perceptual_hash: Callable[[Image.Image], int],
-    pixel_hash: Callable[[bytes], str],
     progress: Progress = SILENT,
-) -> pl.DataFrame:
-    """Hashes of test images, by the same functions that hashed the images of the lake.
+) -> tuple[pl.DataFrame, list[Reject]]:
+    """Fingerprints of test images in eight orientations.
 
     Args:
         images: task, item and file of each.
-        decode: bytes to the picture that ``perceptual_hash`` is computed of.
-        perceptual_hash: 64-bit hash, as in ``images.phash``.
-        pixel_hash: digest of pixels, as in ``images.pixel_hash``.
+        measure: the function that measured the images of the lake; may raise ``BiomedicaError``.
         progress: told of each image.
 
     Returns:
-        A frame in ``HASHES``.
+        A frame in ``HASHES``, and a reject for each image that cannot be read or measured.
     """
     rows: list[dict[str, object]] = []
+    rejects: list[Reject] = []
     for task, item, path in track(images, progress, "hash test images", None, "images"):
-        data = path.read_bytes()
-        picture = decode(data)
-        same = {"task": task, "item": item, "path": str(path), "sha256": hashlib.sha256(data).hexdigest()}
-        same["pixel_hash"] = pixel_hash(data)
-        for orientation in range(likeness.ORIENTATIONS):
-            turned = Image.fromarray(np.ascontiguousarray(likeness.turned(np.asarray(picture), orientation)))
-            rows.append({**same, "orientation": orientation, "phash": perceptual_hash(turned)})
-    return pl.DataFrame(rows, schema=HASHES)
+        try:
+            data = path.read_bytes()
+            upright = measure(data)
+            with Image.open(io.BytesIO(data)) as image:
+                picture = np.asarray(likeness.flat(image))
+            hashes = [upright.phash, *(measure(_png(picture, o)).phash for o in range(1, likeness.ORIENTATIONS))]
+        except (OSError, BiomedicaError) as error:
+            message = f"{path} of task {task} cannot be compared with the corpus: {error}"
+            rejects.append(Reject(item, EVALUATION_MATCHES.name, RejectReason.TASK_ITEM_INVALID, message, task))
+            continue
+        same = {"task": task, "item": item, "path": str(path)}
+        same |= {"sha256": upright.sha256, "pixel_hash": upright.pixel_hash}
+        for orientation, value in enumerate(hashes):
+            rows.append({**same, "orientation": orientation, "phash": value})
+    return pl.DataFrame(rows, schema=HASHES), rejects
+
+
+def _png(picture: NDArray[np.uint8], orientation: int) -> bytes:
+    buffer = io.BytesIO()
+    turned = np.ascontiguousarray(likeness.turned(picture, orientation))
+    Image.fromarray(turned).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def build_evaluation_matches(
@@ -88,15 +122,19 @@ def build_evaluation_matches(
     tests: pl.DataFrame,
     rules: MatchRules | None = None,
     *,
+    rejects: Sequence[Reject] = (),
     inputs: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
 ) -> Report:
     """Stage of the asset ``evaluation_matches``: one row per image of the lake and test image that are the same.
 
+    Counts are those of test images: in = compared + refused.
+
     Args:
         lake: the data directory.
         tests: hashes of the test images in ``HASHES``; without rows nothing matches.
         rules: what counts as the same.
+        rejects: test images that could not be hashed.
         inputs: data versions of where the tests come from, for the manifest.
         progress: told of pairs compared.
     """
@@ -136,8 +174,9 @@ def build_evaluation_matches(
         code_version=VERSION,
         inputs={**made_from, **(inputs or {})},
         config=config,
-        n_in=images.height,
-        n_out=images.height,
+        rejects=rejects,
+        n_in=upright.height + len(rejects),
+        n_out=upright.height,
         metrics=metrics,
     )
     return Report(
@@ -145,8 +184,9 @@ def build_evaluation_matches(
         partition=None,
         data_version=manifest.data_version,
         rows=found.height,
-        n_in=images.height,
-        n_out=images.height,
+        n_in=manifest.n_in,
+        n_out=manifest.n_out,
+        rejects=manifest.rejects,
         bytes_written=manifest.bytes,
         seconds=time.perf_counter() - began,
         metrics=metrics,
@@ -169,6 +209,7 @@ def _near(
         .sort("distance", "orientation", "media_id", "task", "item")
         .unique(["media_id", "task", "item"], keep="first", maintain_order=True)
     )
+    likeness.thumbnail.cache_clear()  # files may have changed since an earlier run of this process
     verdicts: list[tuple[bool, float | None]] = []
     columns = found.select("path", "test", "orientation").iter_rows()
     for path, test, orientation in track(columns, progress, "compare pictures", found.height, "pairs"):

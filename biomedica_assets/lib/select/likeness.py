@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +34,22 @@ def thumbnail(path: Path) -> Grey:
     """
     with Image.open(path, formats=_FORMATS) as image:
         image.draft("L", (2 * SIDE, 2 * SIDE))  # JPEG decodes straight to a small size: 5 times faster for 4 megapixels
-        if image.mode.startswith(("I", "F")):
-            values = np.asarray(image, dtype=np.float32)
-            low, high = float(values.min()), float(values.max())
-            image_8 = Image.fromarray(((values - low) * (255 / (high - low or 1))).astype(np.uint8))
-        else:
-            image_8 = image
-        if image_8.mode in {"LA", "PA", "RGBA"} or "transparency" in image_8.info:
-            over = image_8.convert("RGBA")
-            image_8 = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-        return np.asarray(image_8.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+        return np.asarray(flat(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
 
 
-def turned(grey: Grey, orientation: int) -> Grey:
+def flat(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel, grey or RGB, on white where it is transparent."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float32)
+        low, high = float(values.min()), float(values.max())
+        return Image.fromarray(((values - low) * (255 / (high - low or 1))).astype(np.uint8))
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    return image if image.mode == "L" else image.convert("RGB")
+
+
+def turned(grey: NDArray[Any], orientation: int) -> NDArray[Any]:
     """One of the eight orientations: 0 to 3 quarter turns, 4 to 7 the same of the mirror image."""
     return np.rot90(grey[:, ::-1] if orientation >= 4 else grey, orientation % 4)
 

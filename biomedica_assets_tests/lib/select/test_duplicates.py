@@ -1,0 +1,195 @@
+"""Groups of images that are the same picture, and images that evaluation tasks use."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.errors import RejectReason, StoreError
+from biomedica_assets.lib.images.limits import ImageLimits
+from biomedica_assets.lib.images.verify import Measurement, measure
+from biomedica_assets.lib.select import likeness
+from biomedica_assets.lib.select.decontamination import HASHES, build_evaluation_matches, hash_test_images
+from biomedica_assets.lib.select.duplicates import DuplicateRules, build_duplicates
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, IMAGES
+from biomedica_assets_tests.lib.select.lakes import CHUNKS, publish
+
+HASH_ALONE = DuplicateRules(least_correlation=None)
+
+
+def picture(seed: int, size: int = 160) -> Image.Image:
+    """Smooth blobs in colour: pictures of different seeds are unlike, and copies survive resizing."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def measured(data: bytes) -> Measurement:
+    return measure(data, ImageLimits())
+
+
+def lake_of(root: Path, files: dict[str, bytes]) -> Lake:
+    """A lake of two chunks whose images are these files, in this order; the last third lies in the second chunk."""
+    lake = Lake(root)
+    rows = []
+    for number, (name, data) in enumerate(files.items()):
+        path = lake.root / "mirror" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        seen = measured(data)
+        rows.append(
+            {"media_id": name, "article_id": f"PMC{number}.1", "path": lake.path_below(path), "sha256": seen.sha256,
+             "pixel_hash": seen.pixel_hash, "phash": seen.phash}
+        )  # fmt: skip
+    cut = len(rows) * 2 // 3
+    publish(lake, IMAGES, CHUNKS[0], rows[:cut])
+    publish(lake, IMAGES, CHUNKS[1], rows[cut:])
+    return lake
+
+
+FILES = {
+    "a-first": encoded(picture(1)),
+    "b-alone": encoded(picture(2)),
+    "c-half": encoded(picture(1).resize((80, 80), Image.Resampling.LANCZOS)),
+    "d-first": encoded(picture(3)),
+    "e-same-bytes": encoded(picture(1)),
+    "f-same-pixels": encoded(picture(3), compress_level=9),
+    "g-grey-jpeg": encoded(picture(1).convert("L"), "JPEG", quality=60),
+}
+
+
+@pytest.mark.parametrize("rules", [None, HASH_ALONE])
+def test_equal_bytes_pixels_and_looks_are_grouped_across_chunks(tmp_path: Path, rules: DuplicateRules | None) -> None:
+    lake = lake_of(tmp_path, FILES)
+    report = build_duplicates(lake, rules)
+    found = {row["media_id"]: (row["group"], row["match"]) for row in lake.read(DUPLICATES, None).to_dicts()}
+    assert found == {
+        "a-first": ("a-first", "bytes"),
+        "c-half": ("a-first", "perceptual"),
+        "e-same-bytes": ("a-first", "bytes"),
+        "g-grey-jpeg": ("a-first", "perceptual"),
+        "d-first": ("d-first", "pixels"),
+        "f-same-pixels": ("d-first", "pixels"),
+    }
+    assert (report.metrics["groups"], report.metrics["largest_group"], report.metrics["superfluous"]) == (2, 4, 4)
+    assert report.reconciles
+
+
+def test_threads_and_order_of_files_do_not_matter(tmp_path: Path) -> None:
+    one = build_duplicates(lake_of(tmp_path / "a", FILES)).data_version
+    assert build_duplicates(lake_of(tmp_path / "b", FILES), engine=LocalEngine("threads", 3)).data_version == one
+
+
+def _with_phash(lake: Lake, phash: int) -> None:
+    for chunk in CHUNKS:
+        rows = lake.read(IMAGES, chunk).with_columns(pl.lit(phash, pl.UInt64).alias("phash")).to_dicts()
+        publish(lake, IMAGES, chunk, rows)
+
+
+def test_a_coincidence_of_hashes_is_refused_by_the_pixels(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, {name: FILES[name] for name in ("a-first", "b-alone", "d-first")})
+    _with_phash(lake, 0x0F0F_1234_5678_9ABC)
+    assert build_duplicates(lake, HASH_ALONE).rows == 3
+    assert build_duplicates(lake).rows == 0
+
+
+def test_hashes_without_structure_say_nothing(tmp_path: Path) -> None:
+    """Blank pages of different sizes share a hash of a single bit; equal pixels still count."""
+    lake = lake_of(tmp_path, {name: FILES[name] for name in ("a-first", "b-alone", "e-same-bytes")})
+    _with_phash(lake, 1 << 63)
+    report = build_duplicates(lake, HASH_ALONE)
+    assert report.metrics["without_structure"] == 3
+    assert set(lake.read(DUPLICATES, None)["media_id"]) == {"a-first", "e-same-bytes"}
+
+
+def test_an_image_that_vanished_is_named(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, FILES)
+    (lake.root / "mirror" / "c-half").unlink()
+    with pytest.raises(StoreError, match="c-half"):
+        build_duplicates(lake)
+
+
+def test_no_images_no_groups(tmp_path: Path) -> None:
+    assert build_duplicates(Lake(tmp_path)).rows == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "1"])
+def test_thumbnails_of_every_mode(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "x.png"
+    source = picture(5).convert("L")
+    wide = Image.fromarray(np.asarray(source, dtype=np.uint16) * 200)
+    (wide if mode == "I;16" else source.convert(mode)).save(path)
+    assert likeness.correlation(likeness.thumbnail(path), np.asarray(source.resize((64, 64)), np.float32)) > 0.8
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_the_orientation_of_a_likeness_is_found(orientation: int) -> None:
+    one = np.asarray(picture(6, 64).convert("L"), dtype=np.float32)
+    back = next(o for o in range(8) if np.array_equal(likeness.turned(likeness.turned(one, orientation), o), one))
+    same, value, found = likeness.alike(one, likeness.turned(one, orientation), range(8))
+    assert (same, round(value, 6), found) == (True, 1.0, back)
+
+
+def _tests(root: Path, files: dict[str, bytes]) -> list[tuple[str, str, Path]]:
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    return [("task", name, root / name) for name in files]
+
+
+TURNS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "quarter turn": lambda i: i.transpose(Image.Transpose.ROTATE_90),
+    "mirror": lambda i: i.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "transposed": lambda i: i.transpose(Image.Transpose.TRANSPOSE),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_turned_shrunk_and_recompressed_test_images_are_found(tmp_path: Path, turn: str) -> None:
+    lake = lake_of(tmp_path / "lake", FILES)
+    changed = TURNS[turn](picture(2)).resize((96, 96), Image.Resampling.LANCZOS)
+    tests, rejects = hash_test_images(_tests(tmp_path, {"t": encoded(changed, "JPEG", quality=80)}), measured)
+    report = build_evaluation_matches(lake, tests, rejects=rejects)
+    found = lake.read(EVALUATION_MATCHES, None).to_dicts()
+    assert [(row["media_id"], row["item"], row["match"]) for row in found] == [("b-alone", "t", "perceptual")]
+    assert found[0]["orientation"] != 0
+    assert found[0]["correlation"] > 0.96
+    assert report.reconciles
+
+
+def test_equal_files_and_pixels_are_found_and_strangers_are_not(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", FILES)
+    files = {"bytes": FILES["a-first"], "pixels": encoded(picture(2), compress_level=3), "none": encoded(picture(9))}
+    tests, rejects = hash_test_images(_tests(tmp_path, files), measured)
+    build_evaluation_matches(lake, tests, rejects=rejects)
+    found = {(r["media_id"], r["item"]): r["match"] for r in lake.read(EVALUATION_MATCHES, None).to_dicts()}
+    assert found[("a-first", "bytes")] == found[("e-same-bytes", "bytes")] == "bytes"
+    assert found[("b-alone", "pixels")] == "pixels"
+    assert not [key for key in found if key[1] == "none"]
+
+
+def test_a_test_image_that_is_none_is_a_reject(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", FILES)
+    tests, rejects = hash_test_images(_tests(tmp_path, {"bad": b"no picture", "good": FILES["b-alone"]}), measured)
+    report = build_evaluation_matches(lake, tests, rejects=rejects)
+    assert report.rejects == {RejectReason.TASK_ITEM_INVALID: 1}
+    assert (report.n_in, report.n_out, report.reconciles) == (2, 1, True)
+    assert "bad" in lake.read_rejects(EVALUATION_MATCHES, None)["message"][0]
+
+
+def test_without_test_images_nothing_matches(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, FILES)
+    assert build_evaluation_matches(lake, pl.DataFrame(schema=HASHES)).rows == 0
