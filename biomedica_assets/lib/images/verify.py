@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import zlib
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -34,6 +35,7 @@ class Measurement:
     bytes: int
     md5: str
     sha256: str
+    crc32: int
     pixel_hash: str
     phash: int
 
@@ -74,16 +76,17 @@ def measure(data: bytes, limits: ImageLimits) -> Measurement:
         raise _undecodable(kind, error) from error
     return Measurement(
         format=kind,
-        width=frame.image.width,
-        height=frame.image.height,
+        width=frame.width,
+        height=frame.height,
         mode=mode,
         n_frames=n_frames,
         orientation=orientation,
         bytes=len(data),
         md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
         sha256=hashlib.sha256(data).hexdigest(),
+        crc32=zlib.crc32(data),
         pixel_hash=pixels.pixel_hash(frame),
-        phash=pixels.perceptual_hash(frame.image),
+        phash=pixels.perceptual_hash(frame),
     )
 
 
@@ -155,7 +158,7 @@ def _orientation(image: Image.Image) -> int | None:
 def _undecodable(kind: str, error: Exception) -> ImageRefused:
     """The reject for what a decoder raised: cut short if it says so, damaged otherwise."""
     text = str(error) or type(error).__name__
-    if isinstance(error, (pixels.Truncated, EOFError)) or _CUT.search(text):
+    if isinstance(error, EOFError) or _CUT.search(text):
         return ImageRefused(RejectReason.IMAGE_TRUNCATED, f"{kind} cut short: {text}")
     if isinstance(error, Image.UnidentifiedImageError):
         text = "its header is damaged or cut short"

@@ -31,6 +31,7 @@ class Sample:
         path: the image below the data directory.
         image_bytes: size of the image.
         sha256: of the image.
+        crc32: of the image, None if it is not known.
         txt: caption, UTF-8.
         json: record, UTF-8.
         filled: optional fields of the record that have a value, see ``sample.filled``.
@@ -44,6 +45,7 @@ class Sample:
     path: str
     image_bytes: int
     sha256: str
+    crc32: int | None
     txt: bytes
     json: bytes
     filled: int

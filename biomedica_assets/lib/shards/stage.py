@@ -199,6 +199,7 @@ def _choose(
                 path=row["path"],
                 image_bytes=row["bytes"],
                 sha256=row["sha256"],
+                crc32=row["crc32"],
                 txt=row["caption"].encode(),
                 json=records.encode(entry),
                 filled=records.filled(entry),

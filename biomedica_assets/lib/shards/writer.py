@@ -1,36 +1,35 @@
 """Samples -> the bytes of a shard, with its digest and the place of every member.
 
-Three things run side by side, because each releases the GIL: reading and checking images, writing, hashing the shard.
-SHA-256 costs more than writing (a shard of 534 MB: written at 1.8 GB/s, at 0.95 with a digest in the same thread), and
-here it is needed twice: of each image, which must be the one that was verified, and of the shard.
+Hashing the shard costs more than writing it (534 MB in memory: written at 1.8 GB/s, at 0.95 with SHA-256 in the same
+thread), so it runs beside the writing; both release the GIL. That an image is still the one that was verified is told
+by size and CRC-32, since a second SHA-256 would cost as much as the first. The check runs beside the writing, too: a
+shard with a wrong image in it is thrown away before it has a name, and written again without the image.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
 
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.shards import tar
 from biomedica_assets.lib.shards.order import Planned, Sample
 from biomedica_assets.lib.store import atomic
 
-# Images are handed from thread to thread in batches of about this size: small beside memory, large beside the 0.1 ms
-# that a hand-over costs. writev takes at most 1024 buffers (IOV_MAX), a sample has 9.
-BATCH_BYTES, BATCH_SAMPLES = 8 * 2**20, 100
-READERS, BATCHES_AHEAD = 2, 4
+# Written and handed to the hashing thread in batches of about this size: small enough to be in the cache still, large
+# beside the 0.1 ms that a hand-over costs. writev takes at most 1024 buffers (IOV_MAX), a sample has 3.
+BATCH_BYTES, BATCH_SAMPLES = 2**20, 300
+# Batches that may wait to be hashed, which bounds memory.
+BATCHES_BEHIND = 8
 STAGE = "shards"
 DIGEST_IN_NAME = 12
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,91 +71,129 @@ def write_shard(root: Path, planned: Planned, advance: Callable[[int], None] = l
         OSError: an image is there but cannot be read.
     """
     folder = root / "shards" / planned.license_group
-    digest = hashlib.sha256()
-    entries: list[Entry] = []
-    rejects: list[Reject] = []
-    size = 0
     unnamed = folder / f"{planned.name}.tar"
-    with (
-        atomic.replacing(unnamed) as temporary,
-        temporary.open("wb", buffering=0) as out,
-        ThreadPoolExecutor(READERS) as readers,
-        ThreadPoolExecutor(1) as hasher,
-    ):
-        hashing: collections.deque[Future[None]] = collections.deque()
-        for batch in _ahead(readers, functools.partial(_read_all, root), _batches(planned.samples)):
-            buffers: list[bytes] = []
-            for sample, image in batch:
-                if isinstance(image, Reject):
-                    rejects.append(image)
-                    continue
-                entry = _place(sample, size)
-                entries.append(entry)
-                size = entry.end
-                buffers += _members(sample, image)
-            _write(out.fileno(), buffers)
-            hashing.append(hasher.submit(_each, digest.update, buffers))
-            if len(hashing) > BATCHES_AHEAD:
-                hashing.popleft().result()
-            advance(len(batch))
-        _write(out.fileno(), [tar.END])
-        for future in hashing:
-            future.result()
-    digest.update(tar.END)
-    size += len(tar.END)
-    if not entries:
+    try:
+        with atomic.replacing(unnamed) as temporary, _Shard(root, temporary, advance) as shard:
+            for sample in planned.samples:
+                shard.add(sample)
+            shard.finish()
+    except _ChangedImages as changed:
+        again = write_shard(root, _without(planned, changed.samples))
+        return dataclasses.replace(again, rejects=(*map(_changed, changed.samples), *again.rejects))
+    digest = shard.digest.hexdigest()
+    if not shard.entries:
         unnamed.unlink()
-        return Written(None, digest.hexdigest(), 0, (), tuple(rejects))
-    named = folder / f"{planned.name}-{digest.hexdigest()[:DIGEST_IN_NAME]}.tar"
+        return Written(None, digest, 0, (), tuple(shard.rejects))
+    named = folder / f"{planned.name}-{digest[:DIGEST_IN_NAME]}.tar"
     unnamed.replace(named)
     atomic.sync(folder)
-    return Written(named, digest.hexdigest(), size, tuple(entries), tuple(rejects))
+    return Written(named, digest, shard.size, tuple(shard.entries), tuple(shard.rejects))
 
 
-def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-    part: list[Sample] = []
-    size = 0
-    for sample in samples:
-        part.append(sample)
-        size += sample.image_bytes
-        if size >= BATCH_BYTES or len(part) == BATCH_SAMPLES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+class _ChangedImages(Exception):
+    """Images were written whose bytes are not those that were verified; nothing of the shard can be kept."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        super().__init__(f"{len(samples)} changed images")
+        self.samples = samples
 
 
-def _ahead(pool: ThreadPoolExecutor, fn: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """Results in order, computed a few items ahead of the consumer."""
-    flying: collections.deque[Future[B]] = collections.deque()
-    try:
-        for item in items:
-            flying.append(pool.submit(fn, item))
-            if len(flying) >= BATCHES_AHEAD:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
-    finally:
-        for future in flying:
-            future.cancel()
+class _Shard:
+    """A shard being written: batches go to the file in this thread, then to the digest in another."""
+
+    def __init__(self, root: Path, path: Path, advance: Callable[[int], None]) -> None:
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.entries: list[Entry] = []
+        self.rejects: list[Reject] = []
+        self._root, self._advance = root, advance
+        self._out = path.open("wb", buffering=0)
+        self._hasher = ThreadPoolExecutor(1)
+        self._behind: collections.deque[Future[None]] = collections.deque()
+        self._buffers: list[bytes] = []
+        self._images: list[tuple[Sample, bytes]] = []
+        self._buffered = 0
+        self._changed: list[Sample] = []
+
+    def __enter__(self) -> _Shard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._out.close()
+        self._hasher.shutdown(cancel_futures=True)
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample, or reject it if its image is gone or of another size."""
+        image = _read(self._root, sample)
+        if isinstance(image, Reject):
+            self.rejects.append(image)
+            self._advance(1)
+            return
+        entry = _place(sample, self.size)
+        self.entries.append(entry)
+        self.size = entry.end
+        self._buffers += _members(sample, image)
+        self._images.append((sample, image))
+        self._buffered += len(image)
+        if self._buffered >= BATCH_BYTES or len(self._images) == BATCH_SAMPLES:
+            self._flush()
+
+    def finish(self) -> None:
+        """Write the end, wait for the digest.
+
+        Raises:
+            _ChangedImages: what was written is not what was verified.
+        """
+        self._buffers.append(tar.END)
+        self.size += len(tar.END)
+        self._flush()
+        while self._behind:
+            self._behind.popleft().result()
+        if self._changed:
+            raise _ChangedImages(self._changed)
+
+    def _flush(self) -> None:
+        _write(self._out.fileno(), self._buffers)
+        self._behind.append(self._hasher.submit(self._check, self._buffers, self._images))
+        self._advance(len(self._images))
+        self._buffers, self._images, self._buffered = [], [], 0
+        if len(self._behind) > BATCHES_BEHIND:
+            self._behind.popleft().result()
+
+    def _check(self, buffers: Sequence[bytes], images: Sequence[tuple[Sample, bytes]]) -> None:
+        for buffer in buffers:
+            self.digest.update(buffer)
+        self._changed += [sample for sample, image in images if not _is_verified(sample, image)]
 
 
-def _read_all(root: Path, samples: Sequence[Sample]) -> list[tuple[Sample, bytes | Reject]]:
-    return [(sample, _read(root, sample)) for sample in samples]
+def _is_verified(sample: Sample, image: bytes) -> bool:
+    """Whether the bytes are those that were verified: by CRC-32 where it is known, else by SHA-256."""
+    if sample.crc32 is None:
+        return hashlib.sha256(image).hexdigest() == sample.sha256
+    return zlib.crc32(image) == sample.crc32
+
+
+def _without(planned: Planned, samples: Collection[Sample]) -> Planned:
+    left_out = {sample.key for sample in samples}
+    return dataclasses.replace(planned, samples=tuple(s for s in planned.samples if s.key not in left_out))
 
 
 def _read(root: Path, sample: Sample) -> bytes | Reject:
-    """The image, or why it is not what was verified."""
+    """The image, or why it cannot be the one that was verified."""
     try:
         with (root / sample.path).open("rb", buffering=0) as handle:
             data = handle.read()
     except FileNotFoundError:
         message = f"{sample.path} is gone from the mirror; materialise images again"
         return Reject(sample.article_id, STAGE, RejectReason.OBJECT_MISSING, message, sample.key)
-    if hashlib.sha256(data).hexdigest() != sample.sha256:
-        message = f"{sample.path} has changed since it was verified; materialise images again"
-        return Reject(sample.article_id, STAGE, RejectReason.CHECKSUM_MISMATCH, message, sample.key)
-    return data
+    return data if len(data) == sample.image_bytes else _changed(sample)
+
+
+def _changed(sample: Sample) -> Reject:
+    message = f"{sample.path} has changed since it was verified; materialise images again"
+    return Reject(sample.article_id, STAGE, RejectReason.CHECKSUM_MISMATCH, message, sample.key)
 
 
 def _place(sample: Sample, start: int) -> Entry:
@@ -166,12 +203,12 @@ def _place(sample: Sample, start: int) -> Entry:
     return Entry(sample, start, image_start, txt_start, json_start, start + sample.tar_bytes)
 
 
-def _members(sample: Sample, image: bytes) -> list[bytes]:
-    """Headers, data and padding of the three members; image first, so that a reader sees the format at once."""
-    parts: list[bytes] = []
-    for extension, data in ((sample.extension, image), ("txt", sample.txt), ("json", sample.json)):
-        parts += (tar.header(f"{sample.key}.{extension}", len(data)), data, tar.padding(len(data)))
-    return parts
+def _members(sample: Sample, image: bytes) -> tuple[bytes, bytes, bytes]:
+    """Header of the image, the image, and everything else in one piece; the image itself is never copied."""
+    rest = [tar.padding(len(image))]
+    for extension, data in (("txt", sample.txt), ("json", sample.json)):
+        rest += (tar.header(f"{sample.key}.{extension}", len(data)), data, tar.padding(len(data)))
+    return tar.header(f"{sample.key}.{sample.extension}", len(image)), image, b"".join(rest)
 
 
 def _write(descriptor: int, buffers: Sequence[bytes]) -> None:
@@ -184,8 +221,3 @@ def _write(descriptor: int, buffers: Sequence[bytes]) -> None:
         rest = memoryview(b"".join(buffers))
         while written < total:
             written += os.write(descriptor, rest[written:])
-
-
-def _each(update: Callable[[bytes], None], buffers: Sequence[bytes]) -> None:
-    for buffer in buffers:
-        update(buffer)

@@ -12,8 +12,8 @@ from PIL import Image
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images import stage
-from biomedica_assets.lib.images.stage import build_images
 from biomedica_assets.lib.images.limits import ImageLimits
+from biomedica_assets.lib.images.stage import build_images
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLE_INDEX, FIGURES, IMAGES
 from biomedica_assets_tests.lib.images.generated import (

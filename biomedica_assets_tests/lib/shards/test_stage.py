@@ -136,11 +136,18 @@ def test_every_image_that_is_no_sample_has_its_reason(tmp_path):
     world.add("other", [jpeg(4)], group="other")
     world.add("gone", [jpeg(5)])
     world.add("changed", [jpeg(6)])
+    world.add("changed-too", [jpeg(6)])
+    world.add("resized", [jpeg(7)])
     world.add("retracted", [jpeg(7), jpeg(8)], article_id="PMC8.1", article={"is_retracted": True})
+    next(row for row in world.images if row["media_id"] == "changed-too-0")["crc32"] = None
     lake = world.publish()
     paths = {row["media_id"]: lake.root / row["path"] for row in world.images}
     paths["gone-0"].unlink()
-    paths["changed-0"].write_bytes(jpeg(99))
+    flipped = bytearray(jpeg(6))
+    flipped[300] ^= 1
+    paths["changed-0"].write_bytes(flipped)
+    paths["changed-too-0"].write_bytes(flipped)
+    paths["resized-0"].write_bytes(jpeg(99, 90, 90))
     report = build_shards(lake, CHUNK, config=ShardConfig())
     assert report.reconciles
     rejects = lake.read_rejects(SHARDS, CHUNK)
@@ -150,10 +157,13 @@ def test_every_image_that_is_no_sample_has_its_reason(tmp_path):
         "other-0": "license_not_allowed",
         "gone-0": "object_missing",
         "changed-0": "checksum_mismatch",
+        "changed-too-0": "checksum_mismatch",
+        "resized-0": "checksum_mismatch",
         "retracted-0": "retracted",
         "retracted-1": "retracted",
     }
     assert list(samples(shards_of(lake))) == ["good-0"]
+    assert [p.name for p in (lake.root / "shards").rglob("*") if p.is_file()] == [shards_of(lake)[0].name]
 
 
 def test_group_other_goes_in_when_it_is_asked_for(tmp_path):
