@@ -7,6 +7,7 @@ Belongs here: names, options and help of the commands. Imports nothing heavy, so
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,13 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0 if all went well, 1 if something failed or was rejected, 2 if the command was not understood.
     """
-    arguments = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["stream"]:
+        # One process for each virtual shard of a training run: straight to it, without building the other commands.
+        from biomedica_assets.lib.stream.command import main as stream
+
+        return stream(_with_data_dir(given[1:]))
+    arguments = parser().parse_args(given)
     try:
         return int(arguments.run(arguments))
     except BiomedicaError as error:
@@ -45,7 +52,15 @@ def parser() -> argparse.ArgumentParser:
     _graph_commands(commands)
     _lineage_commands(commands)
     _data_commands(commands)
+    _people_commands(commands)
     return top
+
+
+def _with_data_dir(given: list[str]) -> list[str]:
+    """The environment's data directory for a command that does not load the settings (that would take 0.2 s)."""
+    named = any(word == "--data-dir" or word.startswith("--data-dir=") for word in given)
+    directory = os.environ.get("BIOMEDICA_DATA_DIR")
+    return given if named or not directory else [*given, "--data-dir", directory]
 
 
 def _add(
@@ -153,6 +168,47 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "A malformed file gives a reject with its line and exit code 1; the others are still parsed.",
     )  # fmt: skip
     parse.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JATS XML files")
+
+
+def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    page = _add(
+        commands, "annotate", "annotate.annotate",
+        "Serve the page on which people label clusters, on http://127.0.0.1:8765. "
+        "Any other address asks for a token per annotator (see `biomedica annotators`).",
+    )  # fmt: skip
+    page.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    page.add_argument("--port", type=int, default=8765, help="port (default 8765)")
+    page.add_argument("--public-name", action="append", metavar="NAME", help="host name people use; repeatable")
+    page.add_argument("--certificate", type=Path, metavar="FILE", help="TLS certificate chain")
+    page.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate")
+    page.add_argument("--tls-proxy", action="store_true", help="people reach the page through a TLS proxy")
+    page.add_argument("--overlap", type=int, default=3, help="people per cluster (default 3)")
+    page.add_argument("--audit", type=int, default=0, metavar="N", help="also ask for N single images per label")
+
+    people = _add(commands, "annotators", "annotate.annotators", "List the annotators, or add one with a token.")
+    people.add_argument("--add", metavar="NAME", help="add an annotator, or give a new token; it is printed once")
+    people.add_argument("--adjudicator", action="store_true", help="may decide disputes")
+
+    votes = _add(
+        commands, "votes", "annotate.votes",
+        "Write all votes to standard output, or take votes of another tool in. "
+        "Formats: csv, label-studio, and (to read) cluster-labels, the file BIOMEDICA published.",
+    )  # fmt: skip
+    votes.add_argument("--format", choices=("csv", "label-studio", "cluster-labels"), default="csv")
+    votes.add_argument("--read", type=Path, metavar="FILE", help="take this file in instead of writing")
+    votes.add_argument("--image-url", default="/", metavar="URL", help="prefix of image addresses for Label Studio")
+
+    words = _add(commands, "taxonomy", "annotate.taxonomy", "Print the vocabulary of labels, with stable ids.")
+    words.add_argument("--format", choices=("turtle", "json-ld", "json"), default="json", help="default json")
+
+    tasks = _add(commands, "tasks", "evaluate.tasks", "Which evaluation tasks are ready here. --how for the others.")
+    tasks.add_argument("--how", action="store_true", help="for each missing task: what is missing and how to get it")
+    tasks.add_argument("--task", metavar="NAME", help="only explain this one")
+
+    commands.add_parser(
+        "stream", add_help=False,
+        help="Write a virtual shard of a recipe to standard output (`biomedica stream --help`)",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

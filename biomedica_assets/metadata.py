@@ -193,3 +193,14 @@ def announce(instance: dg.DagsterInstance, asset: str, versions: Mapping[str, st
                 tags={"dagster/data_version": version, "dagster/data_version_is_user_provided": "true"},
             )
         )
+
+
+def announce_one(instance: dg.DagsterInstance, report: Report, table: Table) -> None:
+    """Report an unpartitioned external asset that was just written, with its counts."""
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=report.asset,
+            metadata=result_metadata(report, table),
+            tags={"dagster/data_version": report.data_version, "dagster/data_version_is_user_provided": "true"},
+        )
+    )

@@ -1,0 +1,129 @@
+"""Commands for annotation: the page, its annotators, votes from and to other tools."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from biomedica_assets import instance, settings
+from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store.lake import Lake
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from biomedica_assets.settings import Settings
+
+
+def annotate(arguments: argparse.Namespace) -> int:
+    """``biomedica annotate``: serve the page until interrupted, then report the votes to Dagster."""
+    from biomedica_assets.lib.annotate.web.serve import serve
+
+    values = settings.load(data_dir=arguments.data_dir)
+    lake = Lake(values.data_dir)
+    try:
+        serve(
+            lake,
+            host=arguments.host,
+            port=arguments.port,
+            public_names=tuple(arguments.public_name or ()),
+            certificate=arguments.certificate,
+            key=arguments.key,
+            tls_proxy=arguments.tls_proxy,
+            overlap=arguments.overlap,
+            audit_per_label=arguments.audit,
+            seed=values.seed,
+        )
+    finally:
+        with instance.open_instance(values) as dagster_instance:
+            collect(values, dagster_instance)
+    return 0
+
+
+def annotators(arguments: argparse.Namespace) -> int:
+    """``biomedica annotators``: list them, or add one and print the token once."""
+    from biomedica_assets.lib.annotate.annotators import Register
+
+    register = Register(Lake(settings.load(data_dir=arguments.data_dir).data_dir).root)
+    if arguments.add:
+        token = register.issue_token(arguments.add, adjudicator=arguments.adjudicator)
+        print(f"{arguments.add}'s token, shown only now: {token}")
+        return 0
+    for name, entry in sorted(register.all().items()):
+        print(f"{name}\t{entry.source}\t{'adjudicator' if entry.adjudicator else 'annotator'}")
+    return 0
+
+
+def votes(arguments: argparse.Namespace) -> int:
+    """``biomedica votes``: export to, and import from, CSV, Label Studio and BIOMEDICA's file."""
+    from biomedica_assets.lib.annotate.ballots import BallotBox
+    from biomedica_assets.lib.annotate.exchange import label_studio, tables
+    from biomedica_assets.lib.annotate.tasks import read_sheets
+    from biomedica_assets.lib.annotate.taxonomy.model import load
+
+    values = settings.load(data_dir=arguments.data_dir)
+    lake, taxonomy = Lake(values.data_dir), load()
+    box = BallotBox(lake.root, taxonomy)
+    if arguments.read is not None:
+        return _take_in(values, lake, arguments.read, arguments.format)
+    if arguments.format == "csv":
+        sys.stdout.write(tables.export_csv(box.votes()))
+    elif arguments.format == "label-studio":
+        sys.stdout.write(label_studio.export_tasks(read_sheets(lake), box.votes(), image_url=arguments.image_url))
+    else:
+        raise PermanentFailure(f"votes cannot be written as {arguments.format}; choose csv or label-studio")
+    return 0
+
+
+def _take_in(values: Settings, lake: Lake, path: Path, form: str) -> int:
+    from biomedica_assets.lib.annotate.ballots import BallotBox
+    from biomedica_assets.lib.annotate.exchange import biomedica, label_studio, tables, take_in
+    from biomedica_assets.lib.annotate.taxonomy.model import load
+    from biomedica_assets.lib.tables import CLUSTER_MODEL
+
+    taxonomy = load()
+    match form:
+        case "csv":
+            found = tables.import_csv(path, taxonomy)
+        case "label-studio":
+            found = label_studio.import_annotations(path, taxonomy)
+        case _:
+            model = lake.version(CLUSTER_MODEL, None)
+            if model is None:
+                raise PermanentFailure("cluster numbers mean nothing without a model: materialise cluster_model first")
+            found = biomedica.import_cluster_labels(path, taxonomy, cluster_model=model)
+    kept = take_in(BallotBox(lake.root, taxonomy), found, "imported")
+    for reject in found.rejects:
+        print(f"left out: {reject.message}", file=sys.stderr)
+    print(f"{found.n_in:,} items: {kept:,} votes taken in, {len(found.rejects):,} left out, {len(found.notes):,} notes")
+    with instance.open_instance(values) as dagster_instance:
+        collect(values, dagster_instance)
+    return 1 if found.rejects else 0
+
+
+def taxonomy(arguments: argparse.Namespace) -> int:
+    """``biomedica taxonomy``: the vocabulary as SKOS or JSON."""
+    from biomedica_assets.lib.annotate.taxonomy import skos
+    from biomedica_assets.lib.annotate.taxonomy.model import load
+
+    vocabulary = load()
+    writers = {"turtle": skos.turtle, "json-ld": skos.json_ld, "json": skos.plain_json}
+    text = writers[arguments.format](vocabulary)
+    print(text if isinstance(text, str) else json.dumps(text, ensure_ascii=False, indent=1))
+    return 0
+
+
+def collect(values: Settings, dagster_instance: dg.DagsterInstance) -> None:
+    """Write the table ``expert_votes`` if votes were added, and report it as a materialisation of the asset."""
+    from biomedica_assets.lib.annotate.tally import collect_votes
+    from biomedica_assets.lib.tables import EXPERT_VOTES
+    from biomedica_assets.metadata import announce_one
+
+    lake = Lake(values.data_dir)
+    before = lake.version(EXPERT_VOTES, None)
+    report = collect_votes(lake)
+    if report.data_version != before:
+        announce_one(dagster_instance, report, EXPERT_VOTES)

@@ -1,0 +1,22 @@
+"""Commands around evaluation: which tasks can run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from biomedica_assets import settings
+
+
+def tasks(arguments: argparse.Namespace) -> int:
+    """``biomedica tasks``: ready or not, and how to get what is missing."""
+    from biomedica_assets import evaluation
+
+    found = evaluation.statuses(settings.load(data_dir=arguments.data_dir))
+    ready = [status for status in found if status.ready]
+    for status in sorted(found, key=lambda s: (not s.ready, s.task.suite, s.task.name)):
+        mark = "ready  " if status.ready else "missing"
+        print(f"{mark} {status.task.name:32} {status.task.suite:14} {status.task.domain:16} {status.task.title}")
+        if not status.ready and (arguments.how or arguments.task == status.task.name):
+            print(f"        {status.missing}\n        {status.how}".replace("\n", "\n        "))
+    print(f"{len(ready)} of {len(found)} tasks are ready; --how says how to get the others")
+    return 0

@@ -1,0 +1,124 @@
+"""What the UI asks: the same GraphQL, answered in this process over a real instance."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Partitions are computed when the graph is imported, so a graph over another data directory is another process.
+PROGRAM = """
+import json, sys
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.testclient import TestClient
+
+with DagsterInstance.get() as instance:
+    target = ModuleTarget("biomedica_assets.definitions", None, None, "biomedica")
+    with WorkspaceProcessContext(instance, target) as context:
+        client = TestClient(create_app_from_workspace_process_context(context))
+        for line in sys.stdin:
+            asked = json.loads(line)
+            # The code server logs to the same standard output.
+            print("ANSWER" + json.dumps(client.post("/graphql", json=asked).json()), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory, demo_mirror):
+    """A function from a GraphQL query to its answer, over a data directory whose first chunk was made."""
+    data = tmp_path_factory.mktemp("ui") / "data"
+    environment = {**os.environ, "BIOMEDICA_DATA_DIR": str(data), "DAGSTER_HOME": str(data / "dagster_home")}
+    command = [
+        sys.executable,
+        "-m",
+        "biomedica_assets.cli",
+        "run",
+        "--data-dir",
+        str(data),
+        "--source",
+        str(demo_mirror),
+    ]
+    subprocess.run(
+        [*command, "--chunk", "PMC007-0360", "--select", "pmc_inventory,*shards"], check=True, cwd=ROOT, env=environment
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert process.stdin is not None and process.stdout is not None
+
+    def query(text, **variables):
+        process.stdin.write(json.dumps({"query": text, "variables": variables}) + "\n")
+        process.stdin.flush()
+        line = next(line for line in process.stdout if line.startswith("ANSWER"))
+        answer = json.loads(line.removeprefix("ANSWER"))
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    broken = query(
+        "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{... on PythonError{message}}}}}}"
+    )
+    assert "message" not in json.dumps(broken), broken
+    yield query
+    process.stdin.close()
+    process.wait(timeout=60)
+    process.stdout.close()
+
+
+def test_partitions_that_were_made_are_shown_as_made(ask):
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["shards"]}){... on AssetNode{partitionStats{numMaterialized numFailed}'
+        " groupName kinds description}}}"
+    )["assetNodeOrError"]
+    assert found["partitionStats"] == {"numMaterialized": 1, "numFailed": 0}
+    assert found["groupName"] == "shards"
+    assert "WebDataset" in found["description"]
+
+
+def test_a_materialisation_carries_counts_schema_lineage_and_a_picture(ask):
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["images"]}){... on AssetNode{assetMaterializations(limit:1){partition'
+        " metadataEntries{__typename label ... on IntMetadataEntry{intValue} ... on MarkdownMetadataEntry{mdStr}"
+        " ... on TableColumnLineageMetadataEntry{lineage{columnName columnDeps{columnName}}}}}}}}"
+    )["assetNodeOrError"]["assetMaterializations"][0]
+    entries = {entry["label"]: entry for entry in found["metadataEntries"]}
+    assert found["partition"] == "PMC007-0360"
+    assert entries["dagster/partition_row_count"]["intValue"] > 10
+    assert entries["items_in"]["intValue"] == entries["items_out"]["intValue"] + entries["rejected"]["intValue"]
+    lineage = {e["columnName"]: e["columnDeps"] for e in entries["dagster/column_lineage"]["lineage"]}
+    assert lineage["figure_id"] == [{"columnName": "figure_id"}]
+    assert any("data:image/" in entry.get("mdStr", "") for entry in entries.values())
+
+
+def test_checks_of_a_chunk_have_passed(ask):
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["figures"]}){... on AssetNode{assetChecksOrError{... on AssetChecks{checks'
+        "{name blocking executionForLatestMaterialization{status}}}}}}}"
+    )["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    assert {check["name"] for check in found} == {"schema", "counts_reconcile", "rejects_within_tolerance"}
+    assert all(check["blocking"] for check in found)
+    assert {check["executionForLatestMaterialization"]["status"] for check in found} == {"SUCCEEDED"}
+
+
+def test_the_root_of_all_lineage_has_a_data_version_per_chunk(ask):
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["chunk_listing"]}){... on AssetNode{isExecutable partitionStats'
+        "{numMaterialized} assetMaterializations(limit:50){partition tags{key value}}}}}"
+    )["assetNodeOrError"]
+    assert found["isExecutable"] is False
+    assert found["partitionStats"]["numMaterialized"] >= 4
+    for event in found["assetMaterializations"]:
+        assert any(tag["key"] == "dagster/data_version" and tag["value"] for tag in event["tags"])
