@@ -34,8 +34,8 @@ from PIL import Image
 # within 4 bits; with a side of 64 it is 2.1 bits and 97.5 %.
 HASH_SIDE, HASH_ROWS = 96, 4
 
-# After these libjpeg goes on and the picture is part grey or garbage; "extraneous bytes before marker" is padding between
-# segments, no pixel is touched.
+# After these libjpeg goes on and the picture is part grey or garbage; "extraneous bytes before marker" is padding
+# between segments, no pixel is touched.
 _JPEG_DAMAGE = re.compile("premature end|corrupt jpeg data(?!.*extraneous bytes before marker)", re.IGNORECASE)
 
 

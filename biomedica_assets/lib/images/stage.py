@@ -10,18 +10,18 @@ import dataclasses
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import polars as pl
 
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.images import strip
+from biomedica_assets.lib.images.collect import Fetch, Located, Refusal, collect
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.resolve import Ambiguous, ArticleMedia, Found, MediaObject
-from biomedica_assets.lib.images.verify import Batch, ImageRefused, Measurement, measure_batch
+from biomedica_assets.lib.images.verify import Measurement
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
@@ -33,33 +33,11 @@ VERSION = "images-1"
 # chemical structures, supplements and bare graphics are left to those who ask for them.
 DEFAULT_KINDS = ("figure", "scheme", "chart", "map", "plate", "algorithm")
 
-# Small enough that a chunk of a few hundred images keeps every core busy to the end, large enough that handing a batch
-# over (about 0.1 ms) does not show beside decoding it (about 4 ms per megapixel).
-BATCH = 8
 STRIP = 12
 STAGE = IMAGES.name
 
 _MEASURED = [field.name for field in dataclasses.fields(Measurement)]
 _OPAQUE = re.compile(r"[a-z0-9_-]{1,80}")
-
-
-class SourceObject(Protocol):
-    """An object of the source: what ``Fetch`` is asked for and names in its answers."""
-
-    @property
-    def article_id(self) -> str: ...  # noqa: D102
-    @property
-    def key(self) -> str: ...  # noqa: D102
-    @property
-    def md5(self) -> str: ...  # noqa: D102
-
-
-class Fetch(Protocol):
-    """Brings objects into the local mirror and says where they are; ``lib.pmc`` has the real one."""
-
-    def __call__(self, objects: Sequence[MediaObject], /) -> Iterator[tuple[SourceObject, Path | Reject]]:
-        """Yield each object once, in any order, with its verified file below the data directory or a reject."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,17 +59,6 @@ class Graphic:
     def reject(self, reason: RejectReason, message: str) -> Reject:
         """This graphic as a reject."""
         return Reject(self.article_id, STAGE, reason, f"{self.href}: {message}", self.media_id)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Located:
-    """A measured file of the mirror."""
-
-    path: str
-    measurement: Measurement
-
-
-Refusal = tuple[RejectReason, str]
 
 
 def build_images(
@@ -131,7 +98,7 @@ def build_images(
     wanted = [obj for key, obj in objects.items() if key not in outcome]
     progress.start("verify images", len(wanted), "images")
     try:
-        outcome |= _measure(lake, wanted, fetch, limits, engine, progress)
+        outcome |= collect(lake, wanted, fetch, limits, engine, progress)
     finally:
         progress.finish()
 
@@ -244,69 +211,6 @@ def _known(
         if obj is None or obj.md5 != row["md5"] or not (lake.root / row["path"]).is_file():
             continue
         yield obj.key, Located(row["path"], Measurement(**{name: row[name] for name in _MEASURED}))
-
-
-def _measure(
-    lake: Lake,
-    wanted: Sequence[MediaObject],
-    fetch: Fetch,
-    limits: ImageLimits,
-    engine: Engine,
-    progress: Progress,
-) -> dict[str, Located | Refusal]:
-    """Fetch and measure; the result names every wanted object."""
-    outcome: dict[str, Located | Refusal] = {}
-    by_key = {obj.key: obj for obj in wanted}
-    keys: dict[Path, str] = {}
-
-    def refused(key: str, reject: Reject) -> None:
-        outcome[key] = (RejectReason(reject.reason), reject.message)
-        progress.advance()
-
-    def batches() -> Iterator[Batch]:
-        held: list[Path] = []
-        for key, path in _fetched(fetch, wanted, by_key, refused):
-            keys[path] = key
-            held.append(path)
-            if len(held) == BATCH:
-                yield Batch(tuple(held), limits)
-                held = []
-        if held:
-            yield Batch(tuple(held), limits)
-
-    for batch, results in engine.map_batches(measure_batch, batches()):
-        if isinstance(results, Exception):
-            raise results
-        for path, result in zip(batch.paths, results, strict=True):
-            outcome[keys[path]] = _judge(lake, by_key[keys[path]], path, result)
-        progress.advance(len(batch.paths))
-    if missing := sorted(by_key.keys() - outcome.keys()):
-        raise PermanentFailure(f"fetch gave no answer for {len(missing)} objects, the first is {missing[0]}")
-    return outcome
-
-
-def _fetched(
-    fetch: Fetch,
-    wanted: Sequence[MediaObject],
-    by_key: dict[str, MediaObject],
-    refused: Callable[[str, Reject], None],
-) -> Iterator[tuple[str, Path]]:
-    """Keys and files that arrived; what did not arrive is told to ``refused``."""
-    for obj, answer in fetch(wanted) if wanted else ():
-        if obj.key not in by_key:
-            raise PermanentFailure(f"fetch answered for {obj.key}, which nobody asked for")
-        if isinstance(answer, Reject):
-            refused(obj.key, answer)
-        else:
-            yield obj.key, answer
-
-
-def _judge(lake: Lake, obj: MediaObject, path: Path, result: Measurement | ImageRefused) -> Located | Refusal:
-    if isinstance(result, ImageRefused):
-        return result.reason, result.message
-    if result.md5 != obj.md5:
-        return RejectReason.CHECKSUM_MISMATCH, f"MD5 of {path.name} is {result.md5}, the source states {obj.md5}"
-    return Located(lake.path_below(path), result)
 
 
 def _row(graphic: Graphic, found: Found, located: Located) -> dict[str, object]:

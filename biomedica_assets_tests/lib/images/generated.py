@@ -76,7 +76,7 @@ def every_format() -> dict[str, bytes]:
 
 
 class FakeMirror:
-    """A source held in memory that counts what it is asked for; ``fetch`` obeys the contract of ``stage.Fetch``."""
+    """A source held in memory that counts what it is asked for; ``fetch`` obeys the contract of ``collect.Fetch``."""
 
     def __init__(self, lake: Lake, contents: dict[str, bytes]) -> None:
         self.lake, self.contents = lake, contents
