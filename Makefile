@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/demo
 PORT ?= 3000
 
-.PHONY: demo ui test check format bench faults clean
+.PHONY: demo ui test check format bench faults fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,14 @@ format: $(VENV)/.ready
 
 bench: $(VENV)/.ready ## every claim of the README, measured
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+faults: $(VENV)/.ready ## kill -9, full disks and I/O errors at 50 points of a run, then compare all files
+	$(BIN)/python -m biomedica_assets_tests.faults.suite
+
+fuzz: $(VENV)/.ready ## a minute of coverage-guided nonsense for each reader; needs atheris
+	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris
+	@for reader in jats metadata inventory recipe votes_csv votes_label_studio; do \
+	  $(BIN)/python -m biomedica_assets_tests.fuzz.guided $$reader || exit 1; done
 
 clean:
 	rm -rf $(VENV) data/demo

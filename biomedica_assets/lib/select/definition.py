@@ -120,7 +120,7 @@ def parse(text: str, where: str) -> Recipe:
     """
     try:
         raw: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the reader's own: impossible dates, deep nesting
         raise RecipeError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise RecipeError(f"{where}: expected fields such as 'where:', found {type(raw).__name__}")
@@ -146,6 +146,7 @@ def _faults(error: pydantic.ValidationError) -> list[str]:
             said.append(f"unknown field {place}{suggestion(name, model.model_fields)}")
         else:
             given = fault["input"]
-            hint = suggestion(given, ("commercial", "noncommercial", "other")) if "licenses" in place else ""
+            licence = isinstance(given, str) and "licenses" in place
+            hint = suggestion(given, ("commercial", "noncommercial", "other")) if licence else ""
             said.append(f"{place} = {given!r}: {fault['msg']}{hint}")
     return said

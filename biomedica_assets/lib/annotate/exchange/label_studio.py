@@ -104,7 +104,7 @@ def import_annotations(path: Path, taxonomy: Taxonomy, *, names: Mapping[str, st
     """
     try:
         raw: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PermanentFailure(f"{path} cannot be read as a Label Studio export: {error}") from error
     tasks = as_list(raw)
     if tasks is None:

@@ -54,12 +54,15 @@ def import_csv(path: Path, taxonomy: Taxonomy) -> Imported:
     except (OSError, UnicodeDecodeError) as error:
         raise PermanentFailure(f"{path} cannot be read as CSV in UTF-8: {error}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise PermanentFailure(f"{path} lacks the columns {', '.join(missing)}; export_csv shows the form")
     intake = Intake(path.name, taxonomy)
-    for row in reader:
-        intake.take(f"line {reader.line_num}", lambda row=row: _record(row))
+    try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise PermanentFailure(f"{path} lacks the columns {', '.join(missing)}; export_csv shows the form")
+        for row in reader:
+            intake.take(f"line {reader.line_num}", lambda row=row: _record(row))
+    except csv.Error as error:  # a field of more than 131 072 characters: a quote that is never closed
+        raise PermanentFailure(f"{path}, line {reader.line_num}, cannot be read as CSV: {error}") from error
     return intake.done()
 
 

@@ -1,0 +1,1 @@
+"""What breaks from outside: killed processes, full and failing disks, refused folders, hostile files."""

@@ -1,0 +1,36 @@
+"""Coverage-guided fuzzing with atheris, where it is installed: ``make fuzz``, or this module with a reader's name.
+
+It needs a machine with atheris (``pip install atheris``); the property tests beside it need nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main() -> int:
+    """Fuzz one reader until the time is up or something fails."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("reader")
+    arguments.add_argument("--seconds", type=int, default=60)
+    given = arguments.parse_args()
+    try:
+        import atheris
+    except ImportError:
+        print("atheris is not installed: pip install atheris", file=sys.stderr)
+        return 1
+    with atheris.instrument_imports(include=["biomedica_assets"]):
+        from biomedica_assets_tests.fuzz.readers import READERS, feed
+    if given.reader not in READERS:
+        print(f"no reader {given.reader!r}; there are: {', '.join(READERS)}", file=sys.stderr)
+        return 2
+    atheris.Setup(
+        [sys.argv[0], f"-max_total_time={given.seconds}", "-max_len=4096"], lambda data: feed(given.reader, data)
+    )
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
