@@ -65,7 +65,8 @@ def test_what_is_absent_is_null_and_never_a_word():
 def test_references_of_nested_lists_are_found_with_their_identifiers():
     data = (
         "<ReferenceList><Title>All</Title><ReferenceList><Reference><Citation>One, 1999.</Citation>"
-        '<ArticleIdList><ArticleId IdType="pubmed">77</ArticleId><ArticleId IdType="doi">10.1/x</ArticleId></ArticleIdList></Reference>'
+        '<ArticleIdList><ArticleId IdType="pubmed">77</ArticleId><ArticleId IdType="doi">10.1/x</ArticleId>'
+        "</ArticleIdList></Reference>"
         "</ReferenceList><Reference><Citation>Two.</Citation></Reference></ReferenceList>"
     )
     assert read(citation(1, data=data))["references"] == [

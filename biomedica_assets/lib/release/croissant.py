@@ -1,0 +1,108 @@
+"""``croissant.json``: the release described to machines, by MLCommons' vocabulary (Croissant 1.0).
+
+Every file is a ``FileObject`` with its SHA-256; a table with several files is read through a ``FileSet``.
+Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from biomedica_assets.lib.release.copies import FOLDER
+from biomedica_assets.lib.release.manifest import ReleaseFile, entry
+from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.tables import Table
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
+    "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/", "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
+    "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject", "fileSet": "cr:fileSet",
+    "format": "cr:format", "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath",
+    "key": "cr:key", "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path",
+    "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
+    "replace": "cr:replace", "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
+    "subField": "cr:subField", "transform": "cr:transform",
+}  # fmt: skip
+_MEDIA = {"parquet": "application/x-parquet", "tar": "application/x-tar", "csv": "text/csv", "md": "text/markdown",
+          "png": "image/png"}  # fmt: skip
+
+
+def write(
+    release: Path, name: str, version: str, snapshot: str, files: Sequence[ReleaseFile], tables: Sequence[Table]
+) -> ReleaseFile:
+    """Write ``croissant.json`` for the files and tables of a release."""
+    folders = {table.name: f"{FOLDER}/{table.name}" for table in tables}
+    whole = [t for t in tables if any(_below(folders[t.name], f) for f in files)]
+    description = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": name,
+        "description": f"Figures and captions of the PubMed Central Open Access Subset, inventory {snapshot}.",
+        "license": "ATTRIBUTION.csv",
+        "url": "https://pmc.ncbi.nlm.nih.gov/tools/openftlist/",
+        "version": version,
+        "citeAs": f"{name}, release {version}, from the PubMed Central Open Access Subset, inventory {snapshot}",
+        "distribution": [*map(_object, files), *(_set(t, folders[t.name], files) for t in whole)],
+        "recordSet": [_records(table) for table in whole],
+    }
+    path = release / "croissant.json"
+    atomic.write_bytes(path, (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    return entry(release, path, "metadata")
+
+
+def _object(file: ReleaseFile) -> dict[str, Any]:
+    media = _MEDIA.get(file.path.rpartition(".")[2], "application/octet-stream")
+    return {
+        "@type": "cr:FileObject", "@id": file.path, "name": file.path, "contentUrl": file.path,
+        "contentSize": f"{file.bytes} B", "encodingFormat": media, "sha256": file.sha256,
+    }  # fmt: skip
+
+
+def _set(table: Table, folder: str, files: Sequence[ReleaseFile]) -> dict[str, Any]:
+    inside = [{"@id": file.path} for file in files if _below(folder, file)]
+    return {
+        "@type": "cr:FileSet", "@id": f"{table.name}-files", "name": f"{table.name}-files",
+        "description": f"Parquet files of {table.name}.", "containedIn": inside, "encodingFormat": _MEDIA["parquet"],
+        "includes": f"{folder}/*.parquet",
+    }  # fmt: skip
+
+
+def _records(table: Table) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet", "@id": table.name, "name": table.name, "description": table.meaning,
+        "key": [{"@id": f"{table.name}/{column}"} for column in table.key],
+        "field": [
+            _field(f"{table.name}/{c.name}", c.name, c.meaning, c.dtype, f"{table.name}-files") for c in table.columns
+        ],
+    }  # fmt: skip
+
+
+def _field(identity: str, column: str, meaning: str, dtype: pl.DataType, source: str) -> dict[str, Any]:
+    repeated = isinstance(dtype, pl.List)
+    inner: Any = dtype.inner if isinstance(dtype, pl.List) else dtype
+    field: dict[str, Any] = {
+        "@type": "cr:Field", "@id": identity, "name": identity, "description": meaning, "dataType": _data_type(inner),
+        "source": {"fileSet": {"@id": source}, "extract": {"column": column}},
+    }  # fmt: skip
+    return field | ({"repeated": True} if repeated else {})
+
+
+def _data_type(dtype: Any) -> str:
+    if dtype == pl.Boolean():
+        return "sc:Boolean"
+    if dtype.is_integer():
+        return "sc:Integer"
+    return "sc:Float" if dtype.is_float() else "sc:Text"
+
+
+def _below(folder: str, file: ReleaseFile) -> bool:
+    return file.kind == "table" and file.path.rpartition("/")[0] == folder

@@ -1,0 +1,310 @@
+"""Build a release: decide, copy, count, describe, sign, publish. The folder appears complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import re
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
+from biomedica_assets.lib.progress import SILENT, Progress, track
+from biomedica_assets.lib.release import card, copies, croissant, papers, plots, tars
+from biomedica_assets.lib.release import manifest as manifests
+from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
+from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
+from biomedica_assets.lib.release.rights import Allowed, Rules, allowed
+from biomedica_assets.lib.release.statistics import CountTokens, Statistic, all_statistics
+from biomedica_assets.lib.report import Picture, Report
+from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.store.manifest import FileEntry, digest
+from biomedica_assets.lib.tables import (
+    ANNOTATIONS,
+    ARTICLE_INDEX,
+    ARTICLES,
+    CAPTIONS,
+    CHUNK_LISTING,
+    DUPLICATES,
+    EVALUATION_MATCHES,
+    FIGURES,
+    IMAGES,
+    LABEL_AUDIT,
+    LABEL_CALIBRATION,
+    MENTIONS,
+    PMC_INVENTORY,
+    RECIPE,
+    RELEASE,
+    RELEASE_SHELF,
+    SHARDS,
+    TAXONOMY,
+    Table,
+)
+
+VERSION = "release-1"
+FOLDER = "release"
+WHOLE: tuple[Table, ...] = (DUPLICATES, EVALUATION_MATCHES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
+"""Unpartitioned tables that a release copies where they exist. Votes are not among them: they name people."""
+READS: tuple[Table, ...] = (RELEASE_SHELF, PMC_INVENTORY, RECIPE, *WHOLE)
+"""What the asset depends on: the manifest names every partition of these that exists."""
+_BY_CHUNK = (ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES, *OPTIONAL)
+_DECIDING_PACKAGES = (
+    "biomedica-assets", "polars", "pyarrow", "duckdb", "numpy", "lxml", "pillow", "simplejpeg", "ImageHash", "torch",
+    "open_clip_torch", "timm", "scikit-learn", "matplotlib",
+)  # fmt: skip
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReleaseConfig:
+    """The choices of a release.
+
+    Attributes:
+        name: of the dataset.
+        version: of the release; empty: the inventory's name and the first digits of the key.
+        rules: which licences it takes.
+        settings: all settings that shape content, recorded so that it can be rebuilt.
+    """
+
+    name: str = "biomedica-assets"
+    version: str = ""
+    rules: Rules = dataclasses.field(default_factory=Rules)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+
+    def recorded(self) -> dict[str, Any]:
+        """As the partition's manifest records them."""
+        return {"name": self.name, "version": self.version, **self.rules.recorded(), "settings": dict(self.settings)}
+
+
+def build_release(
+    lake: Lake, *, config: ReleaseConfig, count_tokens: CountTokens | None = None, progress: Progress = SILENT
+) -> Report:
+    """Write ``release/<version>/`` and publish its list of files.
+
+    What went in decides the version; a folder of that version with the same key is left as it is.
+
+    Args:
+        lake: the data directory.
+        config: name, version, rules and settings.
+        count_tokens: tokenizer for the statistics of captions.
+        progress: counts chunks.
+
+    Raises:
+        PermanentFailure: the version is taken by another content, or there is no chunk to release.
+        StoreError: an input is missing or the disk cannot be written.
+    """
+    began = time.monotonic()
+    inputs = lake.inputs(*_inputs(lake))
+    packages = _packages()
+    key = digest(VERSION, repr(sorted(inputs.items())), repr(config.recorded()), repr(sorted(packages.items())))
+    snapshot = _snapshot(lake)
+    version = config.version or f"{_NOT_IN_A_NAME.sub('-', snapshot)[:40]}-{key[:10]}"
+    home = lake.root / FOLDER / version
+    decisions = {chunk: allowed(lake, chunk, config.rules) for chunk in _chunks(lake)}
+    skipped = _is_there(home, key)
+    if skipped:
+        manifest = manifests.load(home)
+    else:
+        with _building(home) as folder:
+            manifest = _fill(
+                lake, folder, home, decisions, config, version, key, inputs, packages, snapshot, count_tokens, progress
+            )
+            atomic.write_bytes(folder / manifests.NAME, manifest.to_json())
+    return _publish(lake, home, manifest, decisions, config, inputs, skipped, time.monotonic() - began)
+
+
+def _inputs(lake: Lake) -> list[tuple[Table, str | None]]:
+    wanted: list[tuple[Table, str | None]] = []
+    for table in READS:
+        if table.partitioning == "none":
+            wanted += [(table, None)] if lake.manifest(table, None) else []
+        else:
+            wanted += [(table, key) for key in lake.partitions(table)]
+    return wanted
+
+
+def _chunks(lake: Lake) -> list[str]:
+    chunks = whole_chunks(lake)
+    if not chunks:
+        raise PermanentFailure("no chunk has been made up to its shards; run `biomedica run` first")
+    return chunks
+
+
+def _snapshot(lake: Lake) -> str:
+    manifest = lake.manifest(PMC_INVENTORY, None)
+    return str(manifest.config.get("snapshot", "unknown")) if manifest else "unknown"
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _DECIDING_PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _is_there(home: Path, key: str) -> bool:
+    if not home.exists():
+        return False
+    if manifests.load(home).key == key:
+        return True
+    raise PermanentFailure(
+        f"release {home.name} exists and holds other content; releases are never changed. Give another "
+        "release_version, or none, so that the content names it"
+    )
+
+
+@contextlib.contextmanager
+def _building(home: Path) -> Generator[Path]:
+    """A folder beside the release, which takes its name when all is well; what killed builds left is removed."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in home.parent.glob(f"{atomic.TEMPORARY_PREFIX}{home.name}-*"):
+        shutil.rmtree(leftover)
+    folder = home.parent / f"{atomic.TEMPORARY_PREFIX}{home.name}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        yield folder
+        folder.rename(home)
+        atomic.sync(home.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(
+    lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], config: ReleaseConfig, version: str,
+    key: str, inputs: Mapping[str, str], packages: Mapping[str, str], snapshot: str, count_tokens: CountTokens | None,
+    progress: Progress,
+) -> ReleaseManifest:  # fmt: skip
+    files = _shards(lake, folder, home, decisions, progress)
+    for table in _BY_CHUNK:
+        files += copies.write_table(folder, table, _rows(lake, table, decisions))
+    listing = ((chunk, lake.read(CHUNK_LISTING, chunk)) for chunk in lake.partitions(CHUNK_LISTING))
+    files += copies.write_table(folder, CHUNK_LISTING, listing)
+    media = pl.concat([decision.media for decision in decisions.values()])
+    for table in WHOLE:
+        if lake.manifest(table, None):
+            rows = lake.read(table, None)
+            kept = rows.filter(pl.col("media_id").is_in(media.implode())) if "media_id" in rows.columns else rows
+            files += copies.write_splits(folder, folder / copies.FOLDER / table.name, [(copies.SPLIT, kept)])
+    for name in lake.partitions(RECIPE):
+        rows = tars.follow(lake.read(RECIPE, name), copies.scan(folder, SHARDS))
+        parts = ((str(split), part) for (split,), part in rows.group_by("split", maintain_order=True))
+        files += copies.write_splits(folder, folder / copies.FOLDER / RECIPE.name / name, parts)
+    files.append(papers.attribution(folder))
+    files.append(papers.tombstones(folder, _tombstones(lake, decisions)))
+    files.append(papers.dictionary(folder, papers.present(folder)))
+    found = {statistic.name: statistic for statistic in all_statistics(folder, count_tokens)}
+    found["stages"] = _stages(lake)
+    files += papers.statistics(folder, found.values(), plots.draw(found))
+    files.append(card.write(folder, config.name, version, snapshot, config.rules, found, files))
+    files.append(croissant.write(folder, config.name, version, snapshot, files, papers.present(folder)))
+    files.sort(key=lambda file: file.path)
+    counts = Counter[str]()
+    for file in files:
+        if file.kind in {"table", "shard"} and file.rows:
+            counts["samples" if file.kind == "shard" else file.path.split("/")[1]] += file.rows
+    return ReleaseManifest(
+        name=config.name, version=version, key=key,
+        inventory={
+            "snapshot": snapshot, "article_versions": counts[CHUNK_LISTING.name],
+            "chunks": {chunk: lake.version(CHUNK_LISTING, chunk) for chunk in lake.partitions(CHUNK_LISTING)},
+        },
+        rules=config.rules.recorded(), settings=dict(config.settings), code_versions=_code_versions(lake),
+        packages=packages, inputs=inputs, counts=dict(sorted(counts.items())),
+        left_out=dict(sorted(Counter(str(r.reason) for d in decisions.values() for r in d.rejects).items())),
+        files=tuple(files),
+    )  # fmt: skip
+
+
+def _shards(
+    lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], progress: Progress
+) -> list[ReleaseFile]:
+    files: list[ReleaseFile] = []
+    parts: list[tuple[str, pl.DataFrame]] = []
+    for chunk, decision in track(decisions.items(), progress, "build the release", len(decisions), "chunks"):
+        rows, tarred = tars.add_shards(lake, folder, home, chunk, decision.media)
+        parts.append((chunk, rows))
+        files += tarred
+    return files + copies.write_table(folder, SHARDS, parts)
+
+
+def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generator[tuple[str, pl.DataFrame]]:
+    for chunk, decision in decisions.items():
+        if lake.manifest(table, chunk):
+            yield chunk, decision.keep(lake.read_lazy(table, chunk)).collect()
+
+
+def _tombstones(lake: Lake, decisions: Mapping[str, Allowed]) -> list[tuple[str, str]]:
+    gone = {RejectReason.RETRACTED.value, RejectReason.REMOVED.value}
+    found = [(r.article_id, r.reason.value) for d in decisions.values() for r in d.rejects if r.reason.value in gone]
+    for chunk in lake.partitions(ARTICLE_INDEX):
+        left = lake.read_lazy(ARTICLE_INDEX, chunk).filter(pl.col("left_out_because").is_in(gone))
+        found += left.select("article_id", "left_out_because").collect().iter_rows()
+    for chunk in lake.partitions(CHUNK_LISTING):
+        rejects = lake.read_rejects(CHUNK_LISTING, chunk)
+        found += rejects.filter(pl.col("reason").is_in(gone)).select("article_id", "reason").iter_rows()
+    return found
+
+
+def _stages(lake: Lake) -> Statistic:
+    """What came in, went on and was left out at each stage: the cohort diagram as a table."""
+    rows: list[tuple[str, str, int]] = []
+    for table in (ARTICLE_INDEX, *_BY_CHUNK[1:], SHARDS):
+        manifests_here = [m for chunk in lake.partitions(table) if (m := lake.manifest(table, chunk))]
+        reasons = Counter[str]()
+        for manifest in manifests_here:
+            reasons.update(manifest.rejects)
+        if manifests_here:
+            rows.append((table.name, "in", sum(m.n_in for m in manifests_here)))
+            rows += [(table.name, f"left out: {reason}", n) for reason, n in sorted(reasons.items())]
+            rows.append((table.name, "out", sum(m.n_out for m in manifests_here)))
+    frame = pl.DataFrame(rows, schema={"stage": pl.String(), "what": pl.String(), "items": pl.Int64()}, orient="row")
+    note = "Of the whole data directory, before the release's own rules; every stage reconciles: in = out + left out."
+    return Statistic("stages", "From article versions to samples", note, frame)
+
+
+def _code_versions(lake: Lake) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {RELEASE.name: {VERSION}}
+    for table in (CHUNK_LISTING, *_BY_CHUNK, SHARDS, *READS):
+        keys: Sequence[str | None] = [None] if table.partitioning == "none" else lake.partitions(table)
+        for key in keys:
+            if manifest := lake.manifest(table, key):
+                found.setdefault(table.name, set()).add(manifest.code_version)
+    return {name: sorted(versions) for name, versions in sorted(found.items())}
+
+
+def _publish(
+    lake: Lake, home: Path, manifest: ReleaseManifest, decisions: Mapping[str, Allowed], config: ReleaseConfig,
+    inputs: Mapping[str, str], skipped: bool, seconds: float,
+) -> Report:  # fmt: skip
+    files = [*manifest.files, manifests.entry(home, home / manifests.NAME, "manifest")]
+    rows: list[dict[str, object]] = [{"version": manifest.version, **dataclasses.asdict(file)} for file in files]
+    below = lake.path_below(home)
+    rejects: list[Reject] = [reject for decision in decisions.values() for reject in decision.rejects]
+    n_in = sum(decision.n_figures for decision in decisions.values())
+    published = lake.publish(
+        RELEASE, None, RELEASE.frame(rows).sort("path"), code_version=VERSION, inputs=inputs, config=config.recorded(),
+        rejects=rejects, n_in=n_in, n_out=n_in - len(rejects),
+        # Shards are links to files that the manifests of shards count already.
+        files=[FileEntry(f"{below}/{file.path}", file.bytes, file.sha256) for file in files if file.kind != "shard"],
+        metrics={"version": manifest.version},
+    )  # fmt: skip
+    growth = home / "statistics" / "per_year.png"
+    pictures = (Picture("Growth by year", growth.read_bytes()),) if growth.exists() else ()
+    return Report(
+        asset=RELEASE.name, partition=None, data_version=published.data_version, rows=len(rows), n_in=n_in,
+        n_out=published.n_out, rejects=published.rejects, bytes_written=published.bytes, seconds=seconds,
+        metrics={"version": manifest.version, "folder": below, **{f"rows/{k}": v for k, v in manifest.counts.items()}},
+        preview=tuple({"path": f.path, "kind": f.kind, "bytes": f.bytes, "rows": f.rows} for f in files[:8]),
+        pictures=pictures, skipped=skipped,
+    )  # fmt: skip
