@@ -2,7 +2,7 @@
 
 ``resolve.py`` finds the object a graphic names, ``sniff.py`` says what bytes claim to be, ``complete.py`` whether they
 end too early, ``pixels.py`` decodes them into one canonical form, ``verify.py`` measures and hashes one, ``collect.py``
-fetches and measures many, ``strip.py`` draws the contact strip, ``stage.py`` fills the ``images`` table. Where the bytes
+fetches and measures many, ``strip.py`` draws the contact strip, ``stage.py`` fills the ``images`` table. Where bytes
 come from is an argument (``collect.Fetch``). Changing pixels for good (resizing, transcoding) does not belong here:
 original bytes travel unchanged.
 """
