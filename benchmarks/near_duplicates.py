@@ -33,6 +33,7 @@ from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import measure
 from biomedica_assets.lib.select.duplicates import DuplicateRules, build_duplicates
 from biomedica_assets.lib.select.hamming import near_pairs
+from biomedica_assets.lib.select.shelves import build_image_fingerprints
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import DUPLICATES, IMAGES
 
@@ -158,6 +159,7 @@ def quality(most: int, distance: int) -> None:
         full = [{c.name: r.get(c.name, empty.get(type(c.dtype), 0)) for c in IMAGES.columns} for r in rows]
         frame = pl.DataFrame(full, schema=IMAGES.schema)
         lake.publish(IMAGES, CHUNK, frame, code_version="b", inputs={}, config={}, n_in=len(rows), n_out=len(rows))
+        build_image_fingerprints(lake, CHUNK[:6])
         print(f"\n{len(originals)} pictures and {len(rows) - len(originals):,} copies, Hamming <= {distance}")
         for least in (None, 0.7, 0.9):
             report = build_duplicates(lake, DuplicateRules(distance, least))

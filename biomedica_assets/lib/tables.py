@@ -795,22 +795,56 @@ LEADERBOARD = Table(
     ),
 )
 
+IMAGE_FINGERPRINTS = Table(
+    "image_fingerprints",
+    "What tells images apart, gathered from the chunks of a shelf.",
+    "shelf",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("article_id", S, "PMC123.1", src="images.article_id"),
+        _c("chunk", S, "chunk of the article"),
+        _c("path", S, "path below the data directory", src="images.path"),
+        _c("sha256", S, "SHA-256 of the file", src="images.sha256"),
+        _c("pixel_hash", S, "digest of the decoded pixels and their size", src="images.pixel_hash"),
+        _c("phash", pl.UInt64(), "64-bit perceptual hash", src="images.phash"),
+    ),
+)
+
+SAMPLE_SHELF = Table(
+    "sample_shelf",
+    "Which data describe the samples of each chunk of a shelf: what a recipe reads.",
+    "shelf",
+    ("chunk", "table"),
+    (
+        _c("chunk", S, "chunk"),
+        _c("table", S, "table of the chunk: shards, images, figures, captions, articles or figure_labels"),
+        _c("data_version", S, "digest of its content"),
+        _c("rows", I64, "its rows"),
+    ),
+)
+
 DUPLICATES = Table(
     "duplicates",
     "Images that are not alone: one row per image of a group with equal bytes, equal pixels or near-equal looks.",
     "none",
     ("media_id",),
     (
-        _c("media_id", S, "image", src="images.media_id"),
-        _c("article_id", S, "PMC123.1", src="images.article_id"),
-        _c("group", S, "media_id of the group's first image, by chunk and id", src="images.media_id"),
+        _c("media_id", S, "image", src="image_fingerprints.media_id"),
+        _c("article_id", S, "PMC123.1", src="image_fingerprints.article_id"),
+        _c("group", S, "media_id of the group's first image, by chunk and id", src="image_fingerprints.media_id"),
         _c(
             "match",
             S,
             "what ties the image to another of its group: bytes, pixels or perceptual (the strongest)",
-            src="images.sha256 images.pixel_hash images.phash",
+            src="image_fingerprints.sha256 image_fingerprints.pixel_hash image_fingerprints.phash",
         ),
-        _c("distance", I32, "bits in which its perceptual hash differs from the first image's", src="images.phash"),
+        _c(
+            "distance",
+            I32,
+            "bits in which its perceptual hash differs from the first image's",
+            src="image_fingerprints.phash",
+        ),
         _c("group_size", I32, "images in the group"),
     ),
 )
@@ -821,12 +855,12 @@ EVALUATION_MATCHES = Table(
     "none",
     ("media_id", "task", "item"),
     (
-        _c("media_id", S, "image", src="images.media_id"),
-        _c("article_id", S, "PMC123.1", src="images.article_id"),
+        _c("media_id", S, "image", src="image_fingerprints.media_id"),
+        _c("article_id", S, "PMC123.1", src="image_fingerprints.article_id"),
         _c("task", S, "name of the task"),
         _c("item", S, "item of the task"),
         _c("match", S, "bytes, pixels or perceptual (the strongest)"),
-        _c("distance", I32, "bits in which the perceptual hashes differ", src="images.phash"),
+        _c("distance", I32, "bits in which the perceptual hashes differ", src="image_fingerprints.phash"),
         _c("orientation", I32, "how the task's image is turned: quarter turns, 4 more for the mirror image"),
         _c("correlation", F32, "of 64 x 64 grey images; null if it was not needed or not asked for", null=True),
     ),
@@ -976,6 +1010,8 @@ ALL: tuple[Table, ...] = (
     RETRIEVAL_SCORES,
     CONTAMINATION,
     LEADERBOARD,
+    IMAGE_FINGERPRINTS,
+    SAMPLE_SHELF,
     DUPLICATES,
     EVALUATION_MATCHES,
     RECIPE,

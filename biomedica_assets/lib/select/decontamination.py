@@ -19,12 +19,12 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason
+from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason, StoreError
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import hamming, likeness
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import EVALUATION_MATCHES, IMAGES
+from biomedica_assets.lib.tables import EVALUATION_MATCHES, IMAGE_FINGERPRINTS
 
 VERSION = "1"
 MAX_DISTANCE = 6
@@ -32,14 +32,17 @@ HASHES = pl.Schema(
     {
         "task": pl.String,
         "item": pl.String,
-        "path": pl.String,
         "sha256": pl.String,
         "pixel_hash": pl.String,
         "orientation": pl.Int32,
         "phash": pl.UInt64,
+        "thumbnail": pl.Binary,
     }
 )
-"""One row per test image and orientation; ``pixel_hash`` and ``path`` may be null."""
+"""One row per test image and orientation; ``thumbnail`` has the 64 x 64 grey values (uint8) of the upright one."""
+
+TestImage = Path | bytes | NDArray[np.uint8]
+"""A file, encoded bytes, or pixels (height x width or height x width x 3)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class MatchRules:
 
     Attributes:
         max_distance: bits in which perceptual hashes may differ.
-        confirm: compare the pixels of pairs that only their hashes link, where the test image's file is there.
+        confirm: compare the pixels of pairs that only their hashes link.
     """
 
     max_distance: int = MAX_DISTANCE
@@ -75,7 +78,7 @@ class Fingerprint(Protocol):
 
 
 def hash_test_images(
-    images: Iterable[tuple[str, str, Path]],
+    images: Iterable[tuple[str, str, TestImage]],
     measure: Callable[[bytes], Fingerprint],
     *,
     progress: Progress = SILENT,
@@ -83,7 +86,7 @@ def hash_test_images(
     """Fingerprints of test images in eight orientations.
 
     Args:
-        images: task, item and file of each.
+        images: task, item and picture of each.
         measure: the function that measured the images of the lake; may raise ``BiomedicaError``.
         progress: told of each image.
 
@@ -92,22 +95,29 @@ def hash_test_images(
     """
     rows: list[dict[str, object]] = []
     rejects: list[Reject] = []
-    for task, item, path in track(images, progress, "hash test images", None, "images"):
+    for task, item, given in track(images, progress, "hash test images", None, "images"):
         try:
-            data = path.read_bytes()
+            data = _encoded(given)
             upright = measure(data)
-            with Image.open(io.BytesIO(data)) as image:
+            thumbnail = likeness.thumbnail_of(io.BytesIO(data))
+            with Image.open(io.BytesIO(data), formats=likeness.FORMATS) as image:
                 picture = np.asarray(likeness.flat(image))
             hashes = [upright.phash, *(measure(_png(picture, o)).phash for o in range(1, likeness.ORIENTATIONS))]
         except (OSError, BiomedicaError) as error:
-            message = f"{path} of task {task} cannot be compared with the corpus: {error}"
+            message = f"image {item} of task {task} cannot be compared with the corpus: {error}"
             rejects.append(Reject(item, EVALUATION_MATCHES.name, RejectReason.TASK_ITEM_INVALID, message, task))
             continue
-        same = {"task": task, "item": item, "path": str(path)}
-        same |= {"sha256": upright.sha256, "pixel_hash": upright.pixel_hash}
+        same = {"task": task, "item": item, "sha256": upright.sha256, "pixel_hash": upright.pixel_hash}
         for orientation, value in enumerate(hashes):
-            rows.append({**same, "orientation": orientation, "phash": value})
+            small = None if orientation else thumbnail.round().astype(np.uint8).tobytes()
+            rows.append({**same, "orientation": orientation, "phash": value, "thumbnail": small})
     return pl.DataFrame(rows, schema=HASHES), rejects
+
+
+def _encoded(given: TestImage) -> bytes:
+    if isinstance(given, Path):
+        return given.read_bytes()
+    return given if isinstance(given, bytes) else _png(given, 0)
 
 
 def _png(picture: NDArray[np.uint8], orientation: int) -> bytes:
@@ -140,7 +150,7 @@ def build_evaluation_matches(
     """
     began, rules = time.perf_counter(), rules or MatchRules()
     wanted = ["media_id", "article_id", "path", "sha256", "pixel_hash", "phash"]
-    images = lake.scan(IMAGES).select(wanted).collect()
+    images = lake.scan(IMAGE_FINGERPRINTS).select(wanted).collect()
     upright = tests.filter(pl.col("orientation") == 0)
     fixed = {"distance": pl.lit(0, pl.Int32), "orientation": pl.lit(0, pl.Int32)}
     exact = [
@@ -164,9 +174,9 @@ def build_evaluation_matches(
         "matched_images": found["media_id"].n_unique(),
         "candidates_refused_by_pixels": unconfirmed,
     }
-    digest = hashlib.sha256(tests.sort(tests.columns).drop("path").write_csv().encode()).hexdigest()
+    digest = hashlib.sha256(tests.sort(tests.columns).drop("thumbnail").write_csv().encode()).hexdigest()
     config = {**dataclasses.asdict(rules), "tests": digest}
-    made_from = lake.inputs(*((IMAGES, chunk) for chunk in lake.partitions(IMAGES)))
+    made_from = lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in lake.partitions(IMAGE_FINGERPRINTS)))
     manifest = lake.publish(
         EVALUATION_MATCHES,
         None,
@@ -199,28 +209,32 @@ def _near(
 ) -> tuple[pl.DataFrame, int]:
     """Pairs whose hashes are near and whose pixels, where they can be compared, agree; and how many pixels refused."""
     told = (pl.col("phash").bitwise_count_ones() > 2) & (pl.col("phash").bitwise_count_ones() < hamming.BITS - 2)
-    ours, theirs = images.filter(told), tests.filter(told)
+    ours, theirs, upright = images.filter(told), tests.filter(told), tests.filter(orientation=0)
     hashes = [np.unique(frame["phash"].to_numpy()) for frame in (ours, theirs)]
     pairs = hamming.near_across(hashes[0], hashes[1], rules.max_distance)
     links = pl.DataFrame({"phash": pairs.left, "phash_test": pairs.right, "distance": pairs.distance.astype(np.int32)})
     found = (
         ours.join(links, on="phash")
-        .join(theirs.select("task", "item", "orientation", phash_test="phash", test="path"), on="phash_test")
+        .join(theirs.select("task", "item", "orientation", phash_test="phash"), on="phash_test")
         .sort("distance", "orientation", "media_id", "task", "item")
         .unique(["media_id", "task", "item"], keep="first", maintain_order=True)
+        .join(upright.select("task", "item", "thumbnail"), on=["task", "item"], how="left", maintain_order="left")
     )
     likeness.thumbnail.cache_clear()  # files may have changed since an earlier run of this process
     verdicts: list[tuple[bool, float | None]] = []
-    columns = found.select("path", "test", "orientation").iter_rows()
-    for path, test, orientation in track(columns, progress, "compare pictures", found.height, "pairs"):
-        verdicts.append(_compare(root / path, test, orientation) if rules.confirm and test else (True, None))
+    columns = found.select("path", "thumbnail", "orientation").iter_rows()
+    for path, small, orientation in track(columns, progress, "compare pictures", found.height, "pairs"):
+        verdicts.append(_compare(root / path, small, orientation) if rules.confirm else (True, None))
     keep = pl.Series("keep", [verdict for verdict, _ in verdicts], dtype=pl.Boolean)
     value = pl.Series("correlation", [value for _, value in verdicts], dtype=pl.Float32)
     kept = found.with_columns(value, pl.lit("perceptual").alias("match")).filter(keep)
     return kept, found.height - kept.height
 
 
-def _compare(path: Path, test: str, orientation: int) -> tuple[bool, float]:
-    one, other = likeness.thumbnail(path), likeness.thumbnail(Path(test))
-    same, value, _ = likeness.alike(one, other, (orientation,))
+def _compare(path: Path, small: bytes, orientation: int) -> tuple[bool, float]:
+    other = np.frombuffer(small, np.uint8).reshape(likeness.SIDE, likeness.SIDE).astype(np.float32)
+    try:
+        same, value, _ = likeness.alike(likeness.thumbnail(path), other, (orientation,))
+    except OSError as error:
+        raise StoreError(f"an image of the mirror cannot be read ({error}); materialise images again") from error
     return same, value

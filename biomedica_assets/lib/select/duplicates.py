@@ -22,13 +22,13 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import hamming, likeness
 from biomedica_assets.lib.select.components import connected_components
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import DUPLICATES, IMAGES
+from biomedica_assets.lib.tables import DUPLICATES, IMAGE_FINGERPRINTS
 
 VERSION = "1"
 MAX_DISTANCE = 4
 LEAST_CORRELATION = 0.7
 """Against coincidences among millions of plots. On 136 real figures, distance 4: recall of resized, recompressed and
-grey copies 0.985 to 0.993 (0.993 to 1 without), of copies that lost 1 % of border 0.84 (0.85), no false pair either way;
+grey copies 0.985 to 0.993 (0.993 to 1 without), of copies less 1 % of border 0.84 (0.85), no false pair either way;
 0.9 finds 0.35 of the latter (benchmarks/near_duplicates.py). True thumbnails of the corpus go down to 0.75."""
 PLAIN_BITS = 2
 """A pHash has 32 bits set, or close to it, unless the picture has next to no structure (blank, one line): hashes with
@@ -58,8 +58,8 @@ def build_duplicates(
 ) -> Report:
     """Stage of the asset ``duplicates``: one row per image that is not alone.
 
-    Reads ``images`` of all chunks; a digest is compared by its first 64 bits (two of 24 million different files agree
-    by chance with probability 2e-5).
+    Reads ``image_fingerprints`` of all shelves; a digest is compared by its first 64 bits (two of 24 million different
+    files agree by chance with probability 2e-5).
 
     Args:
         lake: the data directory.
@@ -68,7 +68,7 @@ def build_duplicates(
         progress: told of pairs compared.
     """
     began, rules = time.perf_counter(), rules or DuplicateRules()
-    chunks = lake.partitions(IMAGES)
+    shelves = lake.partitions(IMAGE_FINGERPRINTS)
     images = _images(lake)
     n = images.height
     sha, pixels = _digits(images, "sha256"), _digits(images, "pixel_hash")
@@ -112,7 +112,7 @@ def build_duplicates(
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs(*((IMAGES, chunk) for chunk in chunks)),
+        inputs=lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in shelves)),
         config=dataclasses.asdict(rules),
         n_in=n,
         n_out=n,
@@ -136,7 +136,7 @@ def _images(lake: Lake) -> pl.DataFrame:
     """All images in the order of chunks and ids: the first of a group is the one from the lowest PMCIDs."""
     wanted = ["media_id", "article_id", "path", "sha256", "pixel_hash", "phash"]
     digests = [pl.col(c).str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64) for c in ("sha256", "pixel_hash")]
-    return lake.scan(IMAGES).sort("chunk", "media_id").select(wanted).with_columns(digests).collect()
+    return lake.scan(IMAGE_FINGERPRINTS).sort("chunk", "media_id").select(wanted).with_columns(digests).collect()
 
 
 def _digits(images: pl.DataFrame, column: str) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ SIDE = 64
 MOST_BITS = 16
 LEAST_CORRELATION = 0.96
 ORIENTATIONS = 8
-_FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")
 _KEPT_THUMBNAILS = 4096
 
 Grey = NDArray[np.float32]
@@ -32,7 +32,12 @@ def thumbnail(path: Path) -> Grey:
     Raises:
         OSError: the file is missing or is no picture.
     """
-    with Image.open(path, formats=_FORMATS) as image:
+    return thumbnail_of(path)
+
+
+def thumbnail_of(picture: Path | IO[bytes]) -> Grey:
+    """The same for a file that is open, or once."""
+    with Image.open(picture, formats=FORMATS) as image:
         image.draft("L", (2 * SIDE, 2 * SIDE))  # JPEG decodes straight to a small size: 5 times faster for 4 megapixels
         return np.asarray(flat(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
 

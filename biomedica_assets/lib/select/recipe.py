@@ -23,35 +23,23 @@ from biomedica_assets.lib.select import plots, selection, splits
 from biomedica_assets.lib.select.concepts import Vocabulary
 from biomedica_assets.lib.select.definition import NAME, Recipe, RecipeError
 from biomedica_assets.lib.select.selection import Tally
+from biomedica_assets.lib.select.shelves import DESCRIBING, check_current
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import (
-    ARTICLES,
-    CAPTIONS,
     DUPLICATES,
     EVALUATION_MATCHES,
     FIGURE_LABELS,
-    FIGURES,
-    IMAGES,
     RECIPE,
+    SAMPLE_SHELF,
     SHARDS,
     TAXONOMY,
     Table,
 )
 
 VERSION = "1"
-READS: tuple[Table, ...] = (
-    SHARDS,
-    IMAGES,
-    FIGURES,
-    CAPTIONS,
-    ARTICLES,
-    FIGURE_LABELS,
-    TAXONOMY,
-    DUPLICATES,
-    EVALUATION_MATCHES,
-)
-"""Everything a recipe may read; its manifest names all of it that exists."""
+READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
+"""What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
 INDEX_SUFFIX = ".index"
 
 
@@ -93,11 +81,12 @@ def build_recipe(
 
     Raises:
         RecipeError: the definition names an unknown column or concept, or selects nothing.
-        StoreError: a table that it needs has not been materialised.
+        StoreError: a table that it needs has not been materialised, or was made anew since ``sample_shelf`` was.
     """
     began = time.perf_counter()
     if not NAME.fullmatch(name):
         raise RecipeError(f"{name!r} cannot be a recipe's name: a-z, 0-9, _ and -, at most 63")
+    check_current(lake, DESCRIBING)
     chunks = lake.partitions(SHARDS)
     labelled = bool(chunks) and set(chunks) <= set(lake.partitions(FIGURE_LABELS))
     tally = Tally()
@@ -147,8 +136,8 @@ def build_recipe(
 def _inputs(lake: Lake) -> dict[str, str]:
     wanted: list[tuple[Table, str | None]] = []
     for table in READS:
-        if table.partitioning == "chunk":
-            wanted += [(table, chunk) for chunk in lake.partitions(table)]
+        if table.partitioning == "shelf":
+            wanted += [(table, shelf) for shelf in lake.partitions(table)]
         elif lake.manifest(table, None):
             wanted.append((table, None))
     return lake.inputs(*wanted)

@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from biomedica_assets.lib.chunks import shelf_of_chunk
+from biomedica_assets.lib.select.shelves import build_sample_shelf
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import (
@@ -27,7 +29,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-CHUNKS = ("PMC000-0000", "PMC000-0020")
+CHUNKS = ("PMC000-0000", "PMC001-0020")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Sample:
 
     @property
     def chunk(self) -> str:
-        return CHUNKS[self.article >= 20_000]
+        return CHUNKS[self.article >= 1_020_000]
 
 
 def frame(table: Table, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
@@ -123,6 +125,8 @@ def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True) -> 
                     for s in here
                 ],
             )  # fmt: skip
+    for shelf in sorted({shelf_of_chunk(sample.chunk) for sample in samples}):
+        build_sample_shelf(lake, shelf)
     publish(lake, TAXONOMY, None, TAXONOMY_ROWS)
     publish(lake, DUPLICATES, None, [])
     publish(lake, EVALUATION_MATCHES, None, [])

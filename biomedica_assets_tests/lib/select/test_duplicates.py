@@ -18,6 +18,7 @@ from biomedica_assets.lib.images.verify import Measurement, measure
 from biomedica_assets.lib.select import likeness
 from biomedica_assets.lib.select.decontamination import HASHES, build_evaluation_matches, hash_test_images
 from biomedica_assets.lib.select.duplicates import DuplicateRules, build_duplicates
+from biomedica_assets.lib.select.shelves import build_image_fingerprints
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, IMAGES
 from biomedica_assets_tests.lib.select.lakes import CHUNKS, publish
@@ -58,6 +59,12 @@ def lake_of(root: Path, files: dict[str, bytes]) -> Lake:
     cut = len(rows) * 2 // 3
     publish(lake, IMAGES, CHUNKS[0], rows[:cut])
     publish(lake, IMAGES, CHUNKS[1], rows[cut:])
+    return gathered(lake)
+
+
+def gathered(lake: Lake) -> Lake:
+    for shelf in ("PMC000", "PMC001"):
+        build_image_fingerprints(lake, shelf)
     return lake
 
 
@@ -98,6 +105,7 @@ def _with_phash(lake: Lake, phash: int) -> None:
     for chunk in CHUNKS:
         rows = lake.read(IMAGES, chunk).with_columns(pl.lit(phash, pl.UInt64).alias("phash")).to_dicts()
         publish(lake, IMAGES, chunk, rows)
+    gathered(lake)
 
 
 def test_a_coincidence_of_hashes_is_refused_by_the_pixels(tmp_path: Path) -> None:
@@ -179,6 +187,18 @@ def test_equal_files_and_pixels_are_found_and_strangers_are_not(tmp_path: Path) 
     assert found[("a-first", "bytes")] == found[("e-same-bytes", "bytes")] == "bytes"
     assert found[("b-alone", "pixels")] == "pixels"
     assert not [key for key in found if key[1] == "none"]
+
+
+def test_test_images_may_be_files_bytes_or_pixels(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", FILES)
+    small = picture(2).resize((64, 64), Image.Resampling.LANCZOS)
+    (tmp_path / "x.png").write_bytes(encoded(small))
+    forms = {"file": tmp_path / "x.png", "bytes": encoded(small), "pixels": np.asarray(small)}
+    tests, rejects = hash_test_images((("task", item, image) for item, image in forms.items()), measured)
+    build_evaluation_matches(lake, tests, rejects=rejects)
+    found = lake.read(EVALUATION_MATCHES, None)
+    assert set(found["item"]) == set(forms)
+    assert set(found["media_id"]) == {"b-alone"}
 
 
 def test_a_test_image_that_is_none_is_a_reject(tmp_path: Path) -> None:

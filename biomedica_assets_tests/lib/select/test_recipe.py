@@ -27,9 +27,9 @@ PLOT, MICRO = "kind-plot", "kind-microscopy"
 SAMPLES = [
     *(Sample(n, article=n, tops=(PLOT,), local=("kind-bar-plot",)) for n in range(1, 41)),
     *(Sample(n, article=n, tops=(MICRO,), width=400) for n in range(41, 49)),
-    *(Sample(n, article=20_000 + n, tops=(MICRO, PLOT), license_group="noncommercial") for n in range(49, 53)),
-    *(Sample(n, article=20_000 + n, confidence=0.2, tops=(MICRO,), caption="unsure") for n in range(53, 56)),
-    *(Sample(n, article=20_000 + n) for n in range(56, 60)),
+    *(Sample(n, article=1_020_000 + n, tops=(MICRO, PLOT), license_group="noncommercial") for n in range(49, 53)),
+    *(Sample(n, article=1_020_000 + n, confidence=0.2, tops=(MICRO,), caption="unsure") for n in range(53, 56)),
+    *(Sample(n, article=1_020_000 + n) for n in range(56, 60)),
 ]
 
 
@@ -180,4 +180,6 @@ def test_shipped_recipes_build_and_show_what_they_took(lake: Lake, name: str) ->
     manifest = lake.manifest(RECIPE, name)
     assert manifest is not None
     assert manifest.config == recipe.model_dump(mode="json")
-    assert {"shards@PMC000-0000", "shards@PMC000-0020", "duplicates", "taxonomy"} <= set(manifest.inputs)
+    assert set(manifest.inputs) == {
+        *("sample_shelf@PMC000", "sample_shelf@PMC001", "duplicates", "evaluation_matches", "taxonomy")
+    }
