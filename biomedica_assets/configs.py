@@ -5,15 +5,18 @@ records of them. The planner compares that with what is on the disk, so a change
 whose content it shapes.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.clip import profile
-from biomedica_assets.lib.clip.stage import Limits
+from biomedica_assets.lib.clip.training import Limits
 from biomedica_assets.lib.clip.supervise import Device, pick_device
+from biomedica_assets.lib.cluster import FitSettings, SheetSettings
 from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.embed import described
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.stage import DEFAULT_KINDS
 from biomedica_assets.lib.images.verify import ImageLimits
@@ -95,6 +98,18 @@ def recipes(settings: Settings) -> list[str]:
     return definition.names(settings.data_dir / "recipes")
 
 
+def clusters(settings: Settings) -> FitSettings:
+    """How the cluster model is fitted."""
+    return FitSettings(
+        k=settings.clusters, n_components=settings.components, seed=settings.seed, sample=settings.cluster_sample
+    )
+
+
+def contact_sheets(settings: Settings) -> SheetSettings:
+    """What a contact sheet shows."""
+    return SheetSettings(per_role=settings.sheet_images, seed=settings.seed)
+
+
 def training_profile(settings: Settings) -> profile.Profile:
     """How checkpoints are trained."""
     return profile.load(settings.training_profile, settings.data_dir / "profiles")
@@ -120,5 +135,8 @@ def expected(settings: Settings) -> Expected:
             "min_side": limits.min_side,
         },
         "shards": lambda: shard_config(settings).recorded(),
+        "embeddings": lambda: described(settings.encoder, settings.preprocessing),
+        "cluster_model": lambda: dataclasses.asdict(clusters(settings)),
+        "contact_sheets": lambda: dataclasses.asdict(contact_sheets(settings)),
         "pubmed_records": lambda: pubmed_provider(settings).recorded(),
     }  # fmt: skip

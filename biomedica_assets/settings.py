@@ -97,6 +97,23 @@ class Settings(pydantic_settings.BaseSettings):
     shard_bytes: int = pydantic.Field(2_000_000_000, ge=1_000_000, description="Most bytes in a shard.")
     seed: int = pydantic.Field(0, ge=0, description="Seed of everything that is sampled or shuffled.")
 
+    # embeddings and clusters
+    encoder: str = pydantic.Field(
+        "vit_large_patch14_reg4_dinov2.lvd142m",
+        description="What embeds images: texture (no weights), a timm model, or open_clip/<model>/<tag>.",
+    )
+    encoder_weights: Path | None = pydantic.Field(None, description="File of its weights; unset: the hub's cache.")
+    preprocessing: Literal["standard", "biomedica"] = pydantic.Field(
+        "standard", description="What images go through first; biomedica is that of the BIOMEDICA release."
+    )
+    embed_batch: int = pydantic.Field(32, ge=1, le=8192, description="Images per pass of the encoder.")
+    clusters: int = pydantic.Field(2000, ge=1, description="Clusters wanted; fewer if there are few images.")
+    components: int = pydantic.Field(25, ge=1, description="Principal components kept before clustering.")
+    cluster_sample: int | None = pydantic.Field(
+        2_000_000, ge=1, description="About how many images the clusters are fitted on; null: all."
+    )
+    sheet_images: int = pydantic.Field(10, ge=1, le=100, description="Images of each kind on a contact sheet.")
+
     # training
     training_profile: str = pydantic.Field(
         "laptop", description="Training profile: bmc-clip, siglip, laptop, demo, or your own."

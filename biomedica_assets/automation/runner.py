@@ -40,6 +40,20 @@ class Outcome:
         return not self.failed
 
 
+def together(outcomes: Iterable[Outcome]) -> Outcome:
+    """Several walks as one; what failed in one and was made in a later one has not failed."""
+    whole = Outcome()
+    for outcome in outcomes:
+        whole.runs += outcome.runs
+        whole.materialised += outcome.materialised
+        made = set(outcome.materialised)
+        kept = {b: why for b, why in whole.failed.items() if not {(a, b.partition) for a in b.assets} <= made}
+        whole.failed = kept | outcome.failed
+        whole.left |= outcome.left
+        whole.seconds += outcome.seconds
+    return whole
+
+
 class Listener:
     """What a caller is told while the runner works; every method may be overridden."""
 

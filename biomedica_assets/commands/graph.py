@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from biomedica_assets.automation.planner import Planner
     from biomedica_assets.automation.runner import Outcome
+    from biomedica_assets.console import Bars
 
 DEMO_DATA = Path("data/demo")
 
@@ -39,7 +41,15 @@ def demo(arguments: argparse.Namespace) -> int:
     values = settings.load(**overrides)
     instance.prepare(values)
     showcase.invent(values, articles=arguments.articles, seed=arguments.seed)
-    code = _materialise(values, None, None)
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    with _workplace(values) as (bars, dagster_instance, definitions, planner):
+        from biomedica_assets.automation import runner
+
+        for select in showcase.steps(values, dagster_instance, planner):
+            outcomes.append(runner.walk(definitions, dagster_instance, planner, select=select, listener=bars))
+            planner.forget()
+    code = print_outcome(runner.together(outcomes), time.monotonic() - began)
     showcase.tell(values)
     return code
 
@@ -125,27 +135,35 @@ def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | 
 
 
 def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] | None, *, dry: bool = False) -> int:
-    from biomedica_assets.console import Bars
     from biomedica_assets.lib.chunks import chunk_range
-    from biomedica_assets.lib.store.lake import Lake
 
     for key in chunks or ():
         try:
             chunk_range(key, values.chunk_span)
         except ValueError as error:
             raise PermanentFailure(f"--chunk: {error}") from error
-    lake = Lake(values.data_dir)
-    with Bars() as bars, instance.open_instance(values) as dagster_instance:
-        definitions = graph_of(values, bars)
-        planner = planner_of(values, definitions, lake)
+    with _workplace(values) as (bars, dagster_instance, definitions, planner):
         select = selected(definitions, selection)
         if dry:
             return print_stale(planner, select)
         from biomedica_assets.automation import runner
+        from biomedica_assets.commands.annotate import collect
 
+        collect(values, dagster_instance)
         began = time.monotonic()
         outcome = runner.walk(definitions, dagster_instance, planner, select=select, chunks=chunks, listener=bars)
     return print_outcome(outcome, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _workplace(values: Settings) -> Iterator[tuple[Bars, dg.DagsterInstance, dg.Definitions, Planner]]:
+    """What a walk over the graph needs: bars, the data directory's instance, the graph, the planner."""
+    from biomedica_assets.console import Bars
+    from biomedica_assets.lib.store.lake import Lake
+
+    with Bars() as bars, instance.open_instance(values) as dagster_instance:
+        definitions = graph_of(values, bars)
+        yield bars, dagster_instance, definitions, planner_of(values, definitions, Lake(values.data_dir))
 
 
 def print_stale(planner: Planner, select: Sequence[str] | None) -> int:

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import rich.console
 import rich.table
 
+from biomedica_assets.commands.annotate import collect
 from biomedica_assets.console import bar
-from biomedica_assets.lib.demo import load_truth, write_mirror
+from biomedica_assets.lib.annotate import audit, consensus, simulate
+from biomedica_assets.lib.annotate.ballots import BallotBox
+from biomedica_assets.lib.annotate.form import SETS
+from biomedica_assets.lib.annotate.tally import current_model
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
+from biomedica_assets.lib.demo import Truth, load_truth, write_mirror
+from biomedica_assets.lib.demo.draw import KINDS
 from biomedica_assets.lib.demo.score import score_extraction
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.overview import overview
+from biomedica_assets.lib.tables import ANNOTATIONS, CLUSTER_MODEL, CLUSTERS, FIGURE_LABELS, IMAGES
 from biomedica_assets.settings import Settings
 
-SETTINGS: dict[str, Any] = {}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+    from biomedica_assets.automation.planner import Planner
+
+SETTINGS: dict[str, Any] = {
+    "encoder": "texture",  # needs no weights
+    "clusters": 60,
+    "training_profile": "demo",
+    "device": "cpu",
+    "loader_workers": 1,
+    "pubmed": "",
+}
 """Settings of the demo that differ from the defaults."""
+
+AUDITED_PER_LABEL = 10
 
 
 def invent(values: Settings, *, articles: int, seed: int) -> None:
@@ -27,6 +52,56 @@ def invent(values: Settings, *, articles: int, seed: int) -> None:
         f"Invented {summary.articles} articles with {summary.figures} figures in {len(summary.chunks)} chunks: "
         f"{summary.root}"
     )
+
+
+def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> Iterator[list[str] | None]:
+    """What is made before each round of votes that simulated people give, then everything.
+
+    Three annotators with known error rates label the clusters, an adjudicator who knows the truth settles what they
+    dispute, an auditor judges single images. All of them are named ``simulated-…`` wherever they show.
+    """
+    lake, taxonomy = Lake(values.data_dir), load()
+    box = BallotBox(lake.root, taxonomy)
+    before_labels = set(planner.assets) - planner.descendants(["annotations", "annotator_agreement"])
+    yield [*sorted(before_labels - {"duplicates", "evaluation_matches", "recipe"})]
+    truth = image_truth(lake, load_truth(values.data_dir / "demo_truth.json"), taxonomy)
+    model = lake.version(CLUSTER_MODEL, None)
+    if model is None:
+        return
+    right = simulate.cluster_truth(lake.scan(CLUSTERS).collect(), truth)
+    simulate.cast(
+        box, simulate.vote_on_clusters(right, simulate.THREE, current_model(lake)[0], taxonomy, seed=values.seed)
+    )
+    collect(values, instance)
+    yield ["annotations"]
+    disputed = consensus.open_questions(lake.read(ANNOTATIONS, None))["cluster"].unique().to_list()
+    simulate.cast(box, simulate.rule_on_disputes(right, disputed, current_model(lake)[0], taxonomy, seed=values.seed))
+    collect(values, instance)
+    yield ["annotations", "label_verdicts", "label_audit", "label_calibration", "figure_labels"]
+    drawn = audit.sample(lake.scan(FIGURE_LABELS).collect(), AUDITED_PER_LABEL, values.seed)["media_id"].to_list()
+    auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
+    votes = simulate.vote_on_images(truth, drawn, auditor, current_model(lake)[0], taxonomy, seed=values.seed)
+    simulate.cast(box, votes)
+    collect(values, instance)
+    yield None
+
+
+def image_truth(lake: Lake, truth: Truth, taxonomy: Taxonomy) -> pl.DataFrame:
+    """Right answers for every image of the lake whose invention is known: media_id and one column per question."""
+    known = truth.by_key()
+    rows = [
+        {"media_id": media_id, **simulate.truth_of([names_of(p.kind) for p in known[key].panels], taxonomy)}
+        for media_id, key in lake.scan(IMAGES).select("media_id", "key").collect().iter_rows()
+        if key in known
+    ]
+    listed = {name: pl.List(pl.String) for name in SETS}
+    schema = {"media_id": pl.String, "panel_type": pl.String, "panel_subtype": pl.String, **listed}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def names_of(kind: str) -> tuple[str, str]:
+    """Global and local concept of a visual kind, in BIOMEDICA's words."""
+    return KINDS[kind].global_concept, KINDS[kind].local_concept
 
 
 def tell(values: Settings) -> None:

@@ -8,9 +8,18 @@ Concept: https://docs.dagster.io/guides/build/external-resources
 from typing import Any
 
 from biomedica_assets.resources.core import EngineResource, LakeResource, Progressing, SettingsResource, SourceResource
+from biomedica_assets.resources.encoder import EncoderResource
 from biomedica_assets.settings import Settings
 
-__all__ = ["EngineResource", "LakeResource", "Progressing", "SettingsResource", "SourceResource", "build"]
+__all__ = [
+    "EncoderResource",
+    "EngineResource",
+    "LakeResource",
+    "Progressing",
+    "SettingsResource",
+    "SourceResource",
+    "build",
+]
 
 
 def build(values: Settings, progress: Progressing | None = None) -> dict[str, Any]:
@@ -27,5 +36,11 @@ def build(values: Settings, progress: Progressing | None = None) -> dict[str, An
             timeout=values.fetch_timeout,
         ),
         "engine": EngineResource(workers=values.workers),
+        "encoder": EncoderResource(
+            name=values.encoder,
+            preprocessing=values.preprocessing,
+            weights=str(values.encoder_weights) if values.encoder_weights else None,
+            device=values.device,
+        ),
         "progress": progress or Progressing(),
     }
