@@ -115,7 +115,7 @@ def classification(encoder: OpenClipEncoder, source: TaskSource) -> float:
 
 def retrieval(encoder: OpenClipEncoder, items: list[Item]) -> float:
     """Compare retrieval both ways, two captions for every third image."""
-    at = [1, 10, 100]
+    at = [k for k in (1, 10, 100) if k <= len(items)]
     task = retrieval_task("pairs", "Pairs", domain="several")
     source = list_source(task, items)
     scores = scoring.score_retrieval(source, index_task(source), encoder, None, scoring.EvalConfig(replicates=10))

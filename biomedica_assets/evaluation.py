@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from biomedica_assets import composition
+from biomedica_assets import composition, configs
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.adapters.opening import TaskRoots, TaskStatus, open_task, task_status
@@ -28,7 +28,7 @@ FEWEST = 2  # items of a concept that make it a class of the held-out task
 
 def config(settings: Settings) -> EvalConfig:
     """How models are evaluated."""
-    device = "cuda" if settings.device == "cuda" else "cpu"
+    device = configs.training_device(settings).kind
     return EvalConfig(seed=settings.seed, device=device, threads=settings.workers or max(2, available_cores()))
 
 
