@@ -4,14 +4,17 @@ Belongs here: adapters of a few lines between ``lib`` packages, which do not imp
 these where it would otherwise have to build something.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import polars as pl
 
 from biomedica_assets.lib.clip import data as clip_data
-from biomedica_assets.lib.clip.models import architecture
+from biomedica_assets.lib.clip.models import architecture, context_length
 from biomedica_assets.lib.clip.profile import Profile
-from biomedica_assets.lib.clip.stage import Candidate, TrainingData, Validate
+from biomedica_assets.lib.clip.stage import MODEL, Candidate, Validate
+from biomedica_assets.lib.clip.training import TrainingData
+from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.encoder import open_model
 from biomedica_assets.lib.evaluate.index import index_task
@@ -19,8 +22,9 @@ from biomedica_assets.lib.evaluate.models import ModelSpec
 from biomedica_assets.lib.evaluate.scoring import EvalConfig, score_retrieval
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream.find import find_index
+from biomedica_assets.lib.stream.index import Index
 from biomedica_assets.lib.stream.urls import pipe_pattern
-from biomedica_assets.lib.stream.virtual import Selection
+from biomedica_assets.lib.stream.virtual import Selection, chunks, open_source
 from biomedica_assets.lib.tables import CAPTIONS, IMAGES, RECIPE
 
 
@@ -28,18 +32,28 @@ def training_data(lake: Lake, recipe: str, profile: Profile) -> Callable[[int], 
     """The training split of a recipe as virtual shards, cut for a number of loader workers."""
 
     def cut(workers: int) -> TrainingData:
-        streams = max(workers, profile.virtual_shards or 4 * workers)
+        streams = workers * max(1, -(-(profile.virtual_shards or 4 * workers) // workers))
         wanted = Selection(split="train", caption=profile.caption)
-        chosen = architecture(profile.model, lake.root / "models")
-        context = profile.context_length or chosen.config["text_cfg"].get("context_length", 77)
+        chosen, path = architecture(profile.model, lake.root / "models"), find_index(lake.root, recipe)
+        samples, unreadable = clip_data.training_samples(lake, recipe)
         return TrainingData(
-            pattern=pipe_pattern(find_index(lake.root, recipe), str(lake.root), wanted, streams),
-            samples=clip_data.training_samples(lake, recipe),
+            pattern=pipe_pattern(path, str(lake.root), wanted, streams),
+            samples=samples,
             virtual_shards=streams,
-            truncation=clip_data.truncation(lake, recipe, chosen.name, context),
+            unreadable=unreadable,
+            truncation=clip_data.truncation(
+                clip_data.texts(_pieces(path, lake.root, wanted)) if samples else [],
+                chosen.name,
+                context_length(chosen, profile),
+            ),
         )
 
     return cut
+
+
+def _pieces(index: Path, root: Path, wanted: Selection) -> Iterator[bytes | memoryview]:
+    opened = Index(index)
+    return chunks(opened, open_source(opened, str(root)), wanted._replace(of=1))
 
 
 def held_out_pairs(lake: Lake, recipe: str, split: str) -> pl.DataFrame:
@@ -54,19 +68,27 @@ def held_out_pairs(lake: Lake, recipe: str, split: str) -> pl.DataFrame:
 
 
 def validation(lake: Lake, recipe: str) -> Validate:
-    """Scores a candidate by retrieval on the validation split; the mean of both recalls at 1 decides about alpha."""
+    """Scores a candidate by retrieval on the validation split; the mean of both recalls at 1 decides about alpha.
+
+    Where one image or caption has several answers in the split, any of them counts. The split's size is one of the
+    scores: the choice among alphas on a few dozen pairs is mostly chance.
+
+    Raises:
+        PermanentFailure: the split has fewer than two pairs; nothing could be told apart.
+    """
+    pairs = held_out_pairs(lake, recipe, "validation")
+    if pairs.height < 2:
+        raise PermanentFailure(
+            f"the validation split of {recipe} has {pairs.height} images, too few to choose an interpolation; give it "
+            "a larger share in the recipe (splits.validation), or take more articles"
+        )
     task = retrieval_task(f"{recipe}-validation", f"validation split of {recipe}", domain="all")
-    source = frame_source(task, held_out_pairs(lake, recipe, "validation"), lake.root)
+    source = frame_source(task, pairs, lake.root)
     index = index_task(source)
 
     def score(candidate: Candidate) -> Mapping[str, float]:
-        spec = ModelSpec(
-            candidate.role,
-            str(candidate.weights.parent / "model.json"),
-            str(candidate.weights),
-            "ours",
-            alpha=candidate.alpha,
-        )
+        architecture_file = candidate.weights.parent / MODEL
+        spec = ModelSpec(candidate.name, str(architecture_file), str(candidate.weights), "ours", alpha=candidate.alpha)
         scores = score_retrieval(source, index, open_model(spec), None, EvalConfig(replicates=100))
         found = {
             f"{direction}_{scored.metric}": scored.estimate.value
@@ -74,6 +96,6 @@ def validation(lake: Lake, recipe: str) -> Validate:
             for scored in every
         }
         at_1 = [value for name, value in found.items() if name.endswith("recall_at_1")]
-        return {"recall_at_1": sum(at_1) / len(at_1), **found}
+        return {"recall_at_1": sum(at_1) / len(at_1), "pairs": float(pairs.height), **found}
 
     return score

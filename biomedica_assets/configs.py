@@ -12,8 +12,9 @@ from typing import Any
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.clip import profile
-from biomedica_assets.lib.clip.training import Limits
+from biomedica_assets.lib.clip.stage import recorded
 from biomedica_assets.lib.clip.supervise import Device, pick_device
+from biomedica_assets.lib.clip.training import Limits
 from biomedica_assets.lib.cluster import FitSettings, SheetSettings
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.embed import described
@@ -24,9 +25,20 @@ from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
 from biomedica_assets.lib.pubmed.archive import Archive
 from biomedica_assets.lib.pubmed.eutils import Eutils
 from biomedica_assets.lib.pubmed.stage import Off, Provider
+from biomedica_assets.lib.release.rights import Rules
+from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.shards.config import ShardConfig
+from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.settings import Settings
+
+# Where things lie, how hard the machine works, and what comes after a release: nothing of it shapes one.
+NOT_IN_A_RELEASE = {
+    "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "pubmed", "pubmed_email", "pubmed_api_key_file",
+    "pubmed_endpoint", "release_version", "release_name", "encoder_weights", "embed_batch", "training_profile",
+    "device", "devices", "loader_workers", "sample_buffer", "most_broken_streams", "workers", "fetch_concurrency",
+    "fetch_retries", "fetch_timeout", "max_reject_fraction",
+}  # fmt: skip
 
 Expected = Mapping[str, Callable[[], Mapping[str, Any]]]
 
@@ -93,6 +105,20 @@ def pubmed_provider(settings: Settings) -> Provider:
     )
 
 
+def release_config(settings: Settings) -> ReleaseConfig:
+    """What a release is called, takes and records."""
+    shaping = settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE)
+    if settings.pmcids_file:
+        shaping["pmcids"] = digest(*sorted(map(str, read_ids(settings.pmcids_file))))
+    groups = tuple(group for group in settings.license_groups if group in licenses.DEFAULT_GROUPS)
+    return ReleaseConfig(
+        name=settings.release_name,
+        version=settings.release_version,
+        rules=Rules(groups, settings.release_no_derivatives),
+        settings=shaping,
+    )
+
+
 def recipes(settings: Settings) -> list[str]:
     """Names of the recipes: those shipped and those of the data directory."""
     return definition.names(settings.data_dir / "recipes")
@@ -138,5 +164,9 @@ def expected(settings: Settings) -> Expected:
         "embeddings": lambda: described(settings.encoder, settings.preprocessing),
         "cluster_model": lambda: dataclasses.asdict(clusters(settings)),
         "contact_sheets": lambda: dataclasses.asdict(contact_sheets(settings)),
+        "checkpoints": lambda: recorded(
+            training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
+        ),
         "pubmed_records": lambda: pubmed_provider(settings).recorded(),
+        "release": lambda: release_config(settings).recorded(),
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import platform
 import subprocess
@@ -56,14 +57,36 @@ def git_commit() -> str | None:
     return commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 
-def energy_joules() -> int | None:
-    """Energy the first CUDA device has used since its driver was loaded, None where it does not tell."""
+def energy_joules() -> float | None:
+    """Counter of energy used by the CUDA devices of this process, else by the CPU; None where nothing tells.
+
+    Only differences mean something. Sources: NVML's total energy (millijoules since the driver was loaded, Volta and
+    later), Linux's powercap counter of the processor packages (often readable by root alone).
+    """
     torch: Any = importlib.import_module("torch")
-    if not torch.cuda.is_available():
-        return None
-    query = ["nvidia-smi", "--query-gpu=total_energy_consumption", "--format=csv,noheader,nounits", "--id=0"]
+    if torch.cuda.is_available():
+        return _nvml([str(torch.cuda.get_device_properties(n).uuid) for n in range(torch.cuda.device_count())])
+    counters = sorted(Path("/sys/class/powercap").glob("intel-rapl:[0-9]*/energy_uj"))
     try:
-        told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-        return round(float(told) / 1000)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return sum(int(path.read_text()) for path in counters if path.parent.name.count(":") == 1) / 1e6 or None
+    except OSError:
         return None
+
+
+def _nvml(uuids: list[str]) -> float | None:
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2() != 0:
+        return None
+    total = 0.0
+    for uuid in uuids:
+        handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
+        name = (uuid if uuid.startswith("GPU-") else f"GPU-{uuid}").encode()
+        if nvml.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) != 0:
+            return None
+        if nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) != 0:
+            return None
+        total += millijoules.value / 1000
+    return total

@@ -42,16 +42,19 @@ def model_card(
         "",
         "```python",
         "import open_clip",
-        'open_clip.add_model_config("DIRECTORY_OF_MODEL_JSON")  # only for architectures that open_clip does not ship',
-        f'name, weights = "{profile.model}", "trained.safetensors"',
-        "model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights)",
+        'open_clip.add_model_config("model.json")  # beside the weights; its stem is the name of the model',
+        "model, _, preprocess = open_clip.create_model_and_transforms(",
+        f'    "model", pretrained="trained.safetensors", image_mean={account["mean"]}, image_std={account["std"]},',
+        f'    image_interpolation="{account["interpolation"]}", image_resize_mode="{account["resize_mode"]}",',
+        ")",
         "```",
         "",
         "## Data",
         "",
         f"Recipe digest `{account['data_digest']}`; {account['samples_seen']:,} samples seen in "
-        f"{account['epochs']} epochs; batch {account['batch_size']:,}. Validation and test "
-        "articles, and near-duplicates of their figures, were held out.",
+        f"{account['epochs']} epochs of {account['samples_an_epoch']:,} "
+        f"({account['samples_unreadable']:,} others are in formats that were not read); "
+        f"batch {account['batch_size']:,}. Validation and test articles, and near-duplicates of their figures, were held out.",
         "",
         "## Cost",
         "",

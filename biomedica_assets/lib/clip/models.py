@@ -54,6 +54,32 @@ def architecture(name: str, folder: Path | None = None) -> Architecture:
     return Architecture(stem, folders, config)
 
 
+def effective_config(chosen: Architecture, profile: Profile) -> dict[str, Any]:
+    """The configuration with the profile's sizes in it, so that the weights load without being told of them."""
+    config: dict[str, Any] = json.loads(json.dumps(chosen.config))
+    if profile.image_size is not None:
+        config["vision_cfg"]["image_size"] = profile.image_size
+    config["text_cfg"]["context_length"] = context_length(chosen, profile)
+    return config
+
+
+def context_length(chosen: Architecture, profile: Profile) -> int:
+    """Tokens of text that the model reads; 77 is open_clip's default."""
+    return profile.context_length or chosen.config["text_cfg"].get("context_length", 77)
+
+
+def image_size(config: dict[str, Any]) -> int:
+    """Pixels of a side; 224 is open_clip's default."""
+    size: int | list[int] = config["vision_cfg"].get("image_size", 224)
+    return size if isinstance(size, int) else size[0]
+
+
+def preprocessing(model: Any) -> dict[str, Any]:
+    """How the model's weights want their images: mean and std (three numbers), interpolation, resize_mode."""
+    wanted: dict[str, Any] = json.loads(json.dumps(model.visual.preprocess_cfg))  # lists for tuples
+    return {name: wanted[name] for name in ("mean", "std", "interpolation", "resize_mode")}
+
+
 def _check(path: Path) -> None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a supervisor hands to its training process, and the exit codes that come back."""
+"""What a supervisor hands to its training process, and the exit code that says it stopped itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from biomedica_assets.lib.store import atomic
 
-EXIT_NOT_FINITE = 65
-EXIT_STREAMS = 66
+FAILED = 65
+"""Exit code of a run that stopped itself; the last event says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

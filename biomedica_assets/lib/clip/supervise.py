@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedica_assets.lib.clip.spec import EXIT_NOT_FINITE, EXIT_STREAMS, RunSpec
+from biomedica_assets.lib.clip.spec import RunSpec
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure
 
@@ -67,6 +67,27 @@ def pick_device(kind: str, count: int, loader_workers: int, threads: int) -> Dev
     return Device(chosen, number, loader_workers, threads or max(1, available_cores() // number))
 
 
+def check_precision(device: Device, precision: str) -> None:
+    """Refuse arithmetic that a kind of device lacks, before anything is loaded.
+
+    float16 on a CPU has no fast kernels and its gradients are not scaled there; on Apple's GPUs only fp32 is allowed,
+    because nothing else was tried. bfloat16 wants compute capability 8.
+
+    Raises:
+        PermanentFailure: the message names what can be set instead.
+    """
+    allowed = {"cpu": ("fp32", "bf16", "amp_bf16"), "mps": ("fp32",)}.get(device.kind)
+    if device.kind == "cuda":
+        torch: Any = importlib.import_module("torch")
+        old = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
+        allowed = ("fp32", "fp16", "amp") if old else None
+    if allowed is not None and precision not in allowed:
+        raise PermanentFailure(
+            f"precision {precision} does not work on this machine's {device.kind}; the profile may say "
+            f"{' or '.join(allowed)}"
+        )
+
+
 def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping[str, Any]], None]) -> None:
     """Train until the process is done.
 
@@ -77,7 +98,7 @@ def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping
         on_event: called with each event as it comes.
 
     Raises:
-        PermanentFailure: the loss became NaN or infinite.
+        PermanentFailure: the loss became NaN or infinite, or the streams are too short for a batch.
         TrainingFailed: the process failed otherwise; the message ends with the last lines of its output.
 
     However this function is left, no process of the run is left: the group is asked to end, then killed.
@@ -98,22 +119,18 @@ def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping
         end_group(process)
     if process.returncode == 0:
         return
+    if failure := _last_failure(events, start):
+        if failure["permanent"]:
+            raise PermanentFailure(f"training stopped: {failure['why']}. The last good checkpoint is in {folder}")
+        raise TrainingFailed(f"training stopped: {failure['why']}. See `broken` events in {events}")
     tail = "\n".join(output.read_text(errors="replace").splitlines()[-12:])
-    why = _last_failure(events, start)
-    if process.returncode == EXIT_NOT_FINITE:
-        raise PermanentFailure(f"training stopped: {why}. The last good checkpoint is in {folder}")
-    if process.returncode == EXIT_STREAMS:
-        raise TrainingFailed(f"training stopped: {why}. See `broken` events in {events}")
     raise TrainingFailed(f"the training process ended with {process.returncode}; its last words:\n{tail}")
 
 
 def command(spec: Path, device: Device) -> list[str]:
     """The command line: the worker, under ``torchrun`` if there is more than one device."""
-    worker = ["-m", "biomedica_assets.lib.clip.worker", str(spec)]
-    if device.count == 1:
-        return [sys.executable, *worker]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nnodes=1", f"--nproc-per-node={device.count}"]
-    return [sys.executable, *launcher, *worker]
+    worker = [sys.executable, "-m", "biomedica_assets.lib.clip.worker", str(spec)]
+    return worker if device.count == 1 else [*worker, str(device.count)]
 
 
 def environment(device: Device) -> dict[str, str]:
@@ -162,8 +179,8 @@ def _follow(events: Path, start: int, process: subprocess.Popen[bytes]) -> Itera
         time.sleep(0.2)
 
 
-def _last_failure(events: Path, start: int) -> str:
+def _last_failure(events: Path, start: int) -> Mapping[str, Any] | None:
     if not events.exists():
-        return "it left no word"
+        return None
     told = [json.loads(line) for line in events.read_bytes()[start:].splitlines()]
-    return next((str(event["why"]) for event in reversed(told) if event.get("kind") == "failed"), "it left no word")
+    return next((event for event in reversed(told) if event["kind"] == "failed"), None)

@@ -5,6 +5,7 @@ than one device). What is put around ``open_clip_train.main``, which stays as it
 
 * it dies with the process that started it;
 * every step's loss is looked at on the device, and a loss that is no number stops the run before it is saved;
+* the samples of an epoch are counted where they are learned from;
 * a checkpoint is written under a temporary name, synced and renamed;
 * a stream that breaks off is opened again where it broke; one that stays broken is counted, and above a limit the run
   fails (open_clip_train logs such errors and trains on);
@@ -29,7 +30,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from biomedica_assets.lib.clip.spec import EXIT_NOT_FINITE, EXIT_STREAMS, RunSpec
+from biomedica_assets.lib.clip import accounting
+from biomedica_assets.lib.clip.spec import FAILED, RunSpec
 from biomedica_assets.lib.store import atomic
 
 _LINE = re.compile(
@@ -49,6 +51,10 @@ class LossNotFinite(Exception):
 
 class StreamsBroken(Exception):
     """More virtual shards than the limit could not be read."""
+
+
+class EpochShort(Exception):
+    """An epoch had fewer batches than it should."""
 
 
 class Events:
@@ -76,21 +82,30 @@ class LossGuard:
 
     def __init__(self) -> None:
         self._bad: Any = None
+        self.batches = 0
 
     def watch(self, backward: Callable[..., Any]) -> Callable[..., Any]:
-        """``backward`` that looks at the loss first."""
+        """``backward`` that looks at the loss first, and counts the batches."""
 
         def watched(total_loss: Any, scaler: Any) -> Any:
+            self.batches += 1
             bad = ~total_loss.detach().isfinite()
             self._bad = bad if self._bad is None else self._bad | bad
             return backward(total_loss, scaler)
 
         return watched
 
-    def check(self) -> None:
-        """Raise if any loss so far was no number."""
+    def check(self, content: object = None) -> None:
+        """Raise if any loss so far was no number, or a weight about to be saved is none.
+
+        The weights tell what another device's loss, or the last update of an epoch, has done.
+        """
         if self._bad is not None and bool(self._bad):
             raise LossNotFinite("the loss is not a finite number; lower the learning rate or use fp32 or bf16")
+        weights: Any = cast("dict[str, Any]", content).get("state_dict", {}) if isinstance(content, dict) else {}
+        for name, tensor in weights.items():
+            if not bool(tensor.isfinite().all()):
+                raise LossNotFinite(f"the weights {name} are not finite numbers; lower the learning rate")
 
 
 class ProgressHandler(logging.Handler):
@@ -123,7 +138,7 @@ def durable_save(save: Callable[..., Any], guard: LossGuard) -> Callable[..., An
         if not isinstance(target, str | os.PathLike):
             save(content, target, *args, **kwargs)
             return
-        guard.check()
+        guard.check(content)
         with atomic.replacing(Path(os.fspath(cast("str", target)))) as temporary:
             save(content, temporary, *args, **kwargs)
 
@@ -219,15 +234,49 @@ def install(spec: RunSpec) -> None:
 
     def one_epoch(model: Any, loaders: Any, loss: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
         _seed(torch, f"{spec.seed}:{epoch}:{os.environ.get('RANK', '0')}:main")
-        return train.train_one_epoch(model, loaders, loss, epoch, *args, **kwargs)
+        before, began, energy = guard.batches, time.monotonic(), accounting.energy_joules()
+        train.train_one_epoch(model, loaders, loss, epoch, *args, **kwargs)
+        options: Any = args[-1]
+        due = loaders["train"].dataloader.num_batches // options.accum_freq * options.accum_freq
+        after = accounting.energy_joules()
+        _count(
+            events, guard.batches - before, due, options, epoch=epoch, seconds=time.monotonic() - began,
+            energy_joules=round(after - energy, 1) if energy is not None and after is not None else None,
+        )  # fmt: skip
 
     data.SharedEpoch, data.tarfile_to_samples_nothrow = SharedEpoch, streams
     data._SAMPLE_SHUFFLE_SIZE = data._SAMPLE_SHUFFLE_INITIAL = 1  # ``shuffled`` above does it
     main_module.train_one_epoch = one_epoch
+    parallel: Any = torch.nn.parallel
+    parallel.DistributedDataParallel = _on_any_device(parallel.DistributedDataParallel)
     for folder in spec.model_folders:
         open_clip.add_model_config(folder)
     if int(os.environ.get("RANK", "0")) == 0:
         logging.getLogger().addHandler(ProgressHandler(events, guard))
+
+
+def _count(events: Events, batches: int, due: int, options: Any, **facts: Any) -> None:
+    """Tell how many samples an epoch has trained on, over all devices, beside other facts.
+
+    A loader worker whose streams hold less than one batch gives none at all, without a word.
+    """
+    if batches < due:
+        raise EpochShort(
+            f"epoch {facts['epoch']} had {batches} of {due} batches of {options.batch_size}: a loader worker's streams "
+            "hold less than a batch; lower batch_size or loader_workers"
+        )
+    if options.rank == 0:
+        events.write(kind="epoch", samples=batches * options.batch_size * options.world_size, **facts)
+
+
+def _on_any_device(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """``DistributedDataParallel`` also on the CPU, where it wants no list of devices and open_clip_train gives one."""
+
+    def wrapped(model: Any, device_ids: list[Any] | None = None, **kwargs: Any) -> Any:
+        on_cpu = device_ids is not None and str(device_ids[0]) == "cpu"
+        return wrapper(model, device_ids=None if on_cpu else device_ids, **kwargs)
+
+    return wrapped
 
 
 def _seed(torch: Any, place: str) -> None:
@@ -246,8 +295,20 @@ def die_with_parent() -> None:
             os._exit(1)
 
 
+def launch(spec: str, devices: int) -> int:
+    """Train on several devices: ``torchrun`` in this process, so that it too dies with the one that started it."""
+    die_with_parent()
+    torchrun: Any = importlib.import_module("torch.distributed.run")
+    torchrun.main(
+        ["--standalone", "--nnodes=1", f"--nproc-per-node={devices}", "-m", __spec__.name, spec]  # pyright: ignore[reportOptionalMemberAccess]
+    )
+    return 0
+
+
 def main(argv: list[str]) -> int:
-    """Train as the specification says; see ``spec`` for the exit codes."""
+    """Train as the specification says: ``SPEC`` in this process, ``SPEC N`` on N devices; exit codes as in ``spec``."""
+    if len(argv) == 2:
+        return launch(argv[0], int(argv[1]))
     spec = RunSpec.read(Path(argv[0]))
     die_with_parent()
     torch: Any = importlib.import_module("torch")
@@ -255,19 +316,16 @@ def main(argv: list[str]) -> int:
     install(spec)
     train: Any = importlib.import_module("open_clip_train.main").main
 
-    began = time.monotonic()
     events = Events(Path(spec.events))
     try:
         code = train(list(spec.arguments))
-    except LossNotFinite as error:
-        events.write(kind="failed", why=str(error))
-        return EXIT_NOT_FINITE
-    except StreamsBroken as error:
-        events.write(kind="failed", why=str(error))
-        return EXIT_STREAMS
+    except (LossNotFinite, EpochShort, StreamsBroken) as error:
+        # StreamsBroken may be over in a minute (a network); the other two would come again.
+        events.write(kind="failed", why=str(error), permanent=not isinstance(error, StreamsBroken))
+        return FAILED
     if int(os.environ.get("RANK", "0")) == 0:
         peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_rss()
-        events.write(kind="done", seconds=time.monotonic() - began, peak_bytes=peak, code=code or 0)
+        events.write(kind="done", peak_bytes=peak, code=code or 0)
     return int(code or 0)
 
 

@@ -6,6 +6,7 @@ in memory at a time. The new ``.txt`` member comes at the end of its sample.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
@@ -18,26 +19,29 @@ _LARGEST_TEXT = 32 << 20
 _TEXT = "txt"
 
 
-def rewritten(pieces: Iterable[bytes | memoryview], field: str) -> Iterator[bytes | memoryview]:
+def rewritten(pieces: Iterable[bytes | memoryview], field: str, epoch: int = 0) -> Iterator[bytes | memoryview]:
     """Bytes of whole samples in, the same samples with another ``.txt`` out.
 
     Args:
         pieces: bytes of tar members, cut anywhere; no end of archive.
         field: field of the JSON, with dots into objects and lists of them (``mentions.text``); ``txt`` is the text the
             sample has. Several with ``+`` between them (``txt+mentions.text``) are joined by a space. Where all are
-            null or empty, the sample keeps its text.
+            null or empty, the sample keeps its text. Several of these with ``|`` between them
+            (``txt|txt+mentions.text|caption_title``): each sample takes one of them in each epoch, drawn by its key.
+        epoch: for the draw.
 
     Raises:
         StreamError: the bytes are no tar members, a field is missing or holds no text.
     """
-    return _Rewriter(field).run(pieces)
+    return _Rewriter(field, epoch).run(pieces)
 
 
 class _Rewriter:
     """Where the filter stands: inside which member, and what it has kept of the sample."""
 
-    def __init__(self, field: str) -> None:
-        self._fields = [name.strip() for name in field.split("+")]
+    def __init__(self, field: str, epoch: int) -> None:
+        self._choices = [[name.strip() for name in choice.split("+")] for choice in field.split("|")]
+        self._epoch = epoch
         self._name, self._left, self._passing = "", 0, True
         self._key = ""
         self._header, self._member = bytearray(), b""
@@ -113,8 +117,14 @@ class _Rewriter:
             value: Any = json.loads(self._json or b"null")
         except ValueError as error:
             raise StreamError(f"sample {self._key.lstrip('/')}: its JSON is damaged ({error})") from error
-        found = [old.decode() if name == _TEXT else _text(value, name, self._key) for name in self._fields]
+        found = [old.decode() if name == _TEXT else _text(value, name, self._key) for name in self._drawn()]
         return " ".join(text for text in found if text).encode()
+
+    def _drawn(self) -> list[str]:
+        if len(self._choices) == 1:
+            return self._choices[0]
+        drawn = hashlib.blake2b(f"{self._key}:{self._epoch}".encode(), digest_size=8).digest()
+        return self._choices[int.from_bytes(drawn, "big") % len(self._choices)]
 
 
 def _text(value: Any, name: str, key: str) -> str:

@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--epoch", type=int, default=0, help="from 0; each epoch has its own order")
     made.add_argument("--split", default="train", help="train, validation or test")
     made.add_argument("--no-shuffle", action="store_true", help="keep the order of the physical shards")
-    made.add_argument("--caption", metavar="FIELD", help="take the text from this field of the JSON; a+b joins two")
+    made.add_argument(
+        "--caption", metavar="FIELD", help="take the text from this field of the JSON; a+b joins two, a|b draws one"
+    )
     made.add_argument("--ext", help="only samples whose image has this extension: jpg, png, ...")
     made.add_argument("--data-dir", type=Path, default=Path("data"), help="data directory (default: data)")
     made.add_argument("--base", help="folder, http(s):// or s3:// address of the shards (default: the data directory)")

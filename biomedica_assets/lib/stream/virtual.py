@@ -110,7 +110,7 @@ def chunks(index: Index, source: ShardSource, wanted: Selection) -> Iterator[byt
                 came = 0
 
     try:
-        yield from read() if wanted.caption is None else _rewritten(read(), wanted.caption)
+        yield from read() if wanted.caption is None else _rewritten(read(), wanted.caption, wanted.epoch)
     except StreamError:
         if members.between:
             yield BROKEN
@@ -118,10 +118,10 @@ def chunks(index: Index, source: ShardSource, wanted: Selection) -> Iterator[byt
     yield END_OF_TAR
 
 
-def _rewritten(pieces: Iterator[bytes | memoryview], caption: str) -> Iterator[bytes | memoryview]:
+def _rewritten(pieces: Iterator[bytes | memoryview], caption: str, epoch: int) -> Iterator[bytes | memoryview]:
     from biomedica_assets.lib.stream.captions import rewritten
 
-    return rewritten(pieces, caption)
+    return rewritten(pieces, caption, epoch)
 
 
 def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:

@@ -3,8 +3,8 @@
 import pytest
 
 from biomedica_assets.lib.clip import profile
-from biomedica_assets.lib.clip.stage import TrainingData, arguments
-from biomedica_assets.lib.clip.supervise import Device
+from biomedica_assets.lib.clip.supervise import Device, check_precision
+from biomedica_assets.lib.clip.training import Plan, TrainingData, arguments
 from biomedica_assets.lib.errors import PermanentFailure
 
 GOOD = {"model": "ViT-B-32", "pretrained": None, "batch_size": 8, "learning_rate": 1e-3, "epochs": 1, "source": "ours"}
@@ -59,19 +59,41 @@ def test_a_batch_is_shared_by_devices_and_accumulation(tmp_path):
     class Chosen:
         name, folders, config = "ViT-L-14", (), {}
 
-    given = TrainingData("pipe:x", 1000, 4)
-    line = arguments(tmp_path, tmp_path / "b", Chosen, profile.load("bmc-clip"), given, 9, Device("cuda", 4, 2, 1), 0)
+    def plan(chosen, count, samples=9000):
+        given = TrainingData("pipe:x", samples, 4, unreadable=7)
+        return Plan(tmp_path, tmp_path / "b", Chosen, chosen, given, 9, Device("cuda", count, 2, 1))
+
+    line = arguments(plan(profile.load("bmc-clip"), 4))
     assert line[line.index("--batch-size") + 1] == "1024"
     assert line[line.index("--accum-freq") + 1] == "2"
     assert {"--local-loss", "--gather-with-grad", "--grad-checkpointing"} <= set(line)
     with pytest.raises(PermanentFailure, match="too small for 8 devices"):
-        arguments(
-            tmp_path,
-            tmp_path,
-            Chosen,
-            profile.parse(GOOD | {"batch_size": 4}, "m", "m"),
-            given,
-            1,
-            Device("cuda", 8),
-            0,
-        )
+        arguments(plan(profile.parse(GOOD | {"batch_size": 4}, "m", "m"), 8))
+    with pytest.raises(PermanentFailure, match=r"more than the 8191 samples of an epoch \(7 others are in formats"):
+        arguments(plan(profile.load("bmc-clip"), 4, samples=8191))
+
+
+def test_images_are_prepared_as_the_base_weights_want_them(tmp_path):
+    """open_clip takes OpenAI's mean for every local file, and ours is one; SigLIP was trained with 0.5."""
+
+    class Chosen:
+        name, folders, config = "ViT-B-16-SigLIP", (), {}
+
+    wanted = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash"}
+    plan = Plan(
+        tmp_path, tmp_path, Chosen, profile.parse(GOOD, "m", "m"), TrainingData("x", 8, 1), 1, Device("cpu"), 0, wanted
+    )
+    line = " ".join(arguments(plan))
+    assert "--image-mean 0.5 0.5 0.5 --image-std 0.5 0.5 0.5" in line
+    assert "--image-resize-mode squash" in line
+
+
+@pytest.mark.parametrize("precision", ["fp16", "amp"])
+def test_arithmetic_that_the_device_lacks_is_refused_with_what_there_is(precision):
+    with pytest.raises(PermanentFailure, match="the profile may say fp32 or bf16 or amp_bf16"):
+        check_precision(Device("cpu"), precision)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "amp_bf16"])
+def test_arithmetic_that_the_cpu_has_is_allowed(precision):
+    check_precision(Device("cpu"), precision)

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from biomedica_assets.lib.clip import interpolate, models, profile, stage, supervise
+from biomedica_assets.lib.clip import interpolate, models, profile, supervise, training
 from biomedica_assets.lib.errors import PermanentFailure
 
 MICRO = {
@@ -44,19 +44,22 @@ def place(tmp_path_factory):
                     tar.addfile(info, io.BytesIO(data))
     chosen = models.architecture("micro", root)
     interpolate.save(models.create(chosen, PROFILE, 0).state_dict(), root / "base.safetensors", {})
-    return root, chosen, stage.TrainingData(f"pipe:cat {root}/s{{0..1}}.tar", 32, 2)
+    return root, chosen, training.TrainingData(f"pipe:cat {root}/s{{0..1}}.tar", 32, 2)
 
 
-def train(place, folder, *, on_event=lambda event: None, given=None, profile=PROFILE, **limits):
+def plan_of(place, folder, *, given=None, profile=PROFILE, device=CPU):
     root, chosen, data = place
+    return training.Plan(folder, root / "base.safetensors", chosen, profile, given or data, profile.epochs, device)
+
+
+def train(place, folder, *, on_event=lambda event: None, given=None, profile=PROFILE, device=CPU, **limits):
     folder.mkdir(exist_ok=True)
+    plan = plan_of(place, folder, given=given, profile=profile, device=device)
     spec = supervise.RunSpec(
-        arguments=stage.arguments(
-            folder, root / "base.safetensors", chosen, profile, given or data, profile.epochs, CPU, 0
-        ),
-        events=str(folder / "events.jsonl"), model_folders=chosen.folders, sample_buffer=16, **limits,
+        arguments=training.arguments(plan), events=str(folder / training.EVENTS),
+        model_folders=plan.chosen.folders, sample_buffer=16, **limits,
     )  # fmt: skip
-    supervise.run(spec, folder, CPU, on_event)
+    supervise.run(spec, folder, device, on_event)
     return folder
 
 
@@ -89,6 +92,7 @@ def test_a_run_tells_its_steps_and_what_it_cost(uninterrupted):
     assert {e["epoch"] for e in steps} == {0, 1, 2}
     assert all(e["of"] == 32 for e in steps)
     assert events[-1]["kind"] == "done" and events[-1]["peak_bytes"] > 0
+    assert {n: e["samples"] for n, e in training.Told.read(uninterrupted).epochs.items()} == {0: 32, 1: 32, 2: 32}
     assert weights(uninterrupted)[0] == 3
 
 
@@ -107,6 +111,9 @@ def test_a_cancelled_run_leaves_no_process_and_a_resumed_one_ends_with_the_same_
     (epoch, resumed), (_, whole) = weights(tmp_path / "b"), weights(uninterrupted)
     assert epoch == 3
     assert all(bool((resumed[name] == tensor).all()) for name, tensor in whole.items())
+    told, once = training.Told.read(tmp_path / "b"), training.Told.read(uninterrupted)
+    assert {n: e["samples"] for n, e in told.epochs.items()} == {n: e["samples"] for n, e in once.epochs.items()}
+    assert [s["loss"] for s in told.steps] == [s["loss"] for s in once.steps]
 
 
 def test_an_exploding_loss_stops_the_run_and_keeps_the_last_good_checkpoint(place, uninterrupted, tmp_path):
@@ -120,7 +127,7 @@ def test_an_exploding_loss_stops_the_run_and_keeps_the_last_good_checkpoint(plac
 
 def test_a_shard_that_cannot_be_read_ends_the_run_or_is_counted(place, tmp_path):
     root, _, _ = place
-    broken = stage.TrainingData(f"pipe:cat {root}/s{{0..2}}.tar", 32, 3)
+    broken = training.TrainingData(f"pipe:cat {root}/s{{0..2}}.tar", 32, 3)
     with pytest.raises(supervise.TrainingFailed, match="virtual shards could not be read"):
         train(place, tmp_path / "d", given=broken, stream_retries=1)
     once = dataclasses.replace(PROFILE, epochs=1)
@@ -141,13 +148,12 @@ def test_a_killed_supervisor_takes_its_run_with_it(place, tmp_path):
         "folder = pathlib.Path(sys.argv[1]); spec = RunSpec.read(folder / 'given.json')\n"
         "supervise.run(spec, folder, supervise.Device('cpu', 1, 1, 1), lambda event: print('event', flush=True))\n"
     )
-    root, chosen, data = place
     folder = tmp_path / "f"
     folder.mkdir()
-    long = dataclasses.replace(PROFILE, epochs=500)
+    plan = plan_of(place, folder, profile=dataclasses.replace(PROFILE, epochs=500))
     spec = supervise.RunSpec(
-        arguments=stage.arguments(folder, root / "base.safetensors", chosen, long, data, 500, CPU, 0),
-        events=str(folder / "events.jsonl"), model_folders=chosen.folders, sample_buffer=16,
+        arguments=training.arguments(plan), events=str(folder / training.EVENTS),
+        model_folders=plan.chosen.folders, sample_buffer=16,
     )  # fmt: skip
     spec.write(folder / "given.json")
     parent = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE)
@@ -159,3 +165,37 @@ def test_a_killed_supervisor_takes_its_run_with_it(place, tmp_path):
     while processes(folder) and time.monotonic() < until:
         time.sleep(0.2)
     assert processes(folder) == []
+
+
+def test_a_loader_whose_streams_hold_less_than_a_batch_ends_the_run(place, tmp_path):
+    """Without a word such a loader gives nothing, and the epoch would be shorter than what is accounted for."""
+    root, _, _ = place
+    shares = training.TrainingData(f"pipe:cat {root}/s{{0..1}}.tar", 32, 2)
+    wide = dataclasses.replace(PROFILE, batch_size=24, epochs=1)
+    two = supervise.Device("cpu", 1, loader_workers=2, threads=1)
+    with pytest.raises(PermanentFailure, match=r"had 0 of 2 batches of 24: .*lower batch_size or loader_workers"):
+        train(place, tmp_path / "g", given=shares, profile=wide, device=two)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "amp_bf16"])
+def test_arithmetic_of_less_precision_trains_on_the_cpu(place, tmp_path, precision):
+    train(place, tmp_path / "h", profile=dataclasses.replace(PROFILE, epochs=1, precision=precision))
+    assert weights(tmp_path / "h")[0] == 1
+
+
+def test_accumulation_counts_only_what_was_learned_from(place, tmp_path):
+    """The last micro-batches of an epoch that fill no whole step are read and thrown away by open_clip_train."""
+    odd = dataclasses.replace(PROFILE, epochs=1, batch_size=24, accumulate=3)
+    train(place, tmp_path / "i", profile=odd)
+    assert training.Told.read(tmp_path / "i").epochs[0]["samples"] == 24
+
+
+def test_two_processes_share_a_batch_and_count_together(place, tmp_path):
+    """The CPU stands in for two GPUs: torchrun, gradients averaged by DDP, one checkpoint."""
+    both = supervise.Device("cpu", 2, loader_workers=1, threads=1)
+    train(place, tmp_path / "j", profile=dataclasses.replace(PROFILE, epochs=2), device=both)
+    told = training.Told.read(tmp_path / "j")
+    assert {n: e["samples"] for n, e in told.epochs.items()} == {0: 32, 1: 32}
+    assert len(told.done) == 1
+    assert weights(tmp_path / "j")[0] == 2
+    assert processes(tmp_path / "j") == []

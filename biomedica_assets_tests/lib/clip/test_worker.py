@@ -77,6 +77,14 @@ def test_a_loss_that_is_no_number_is_noticed_and_never_saved(tmp_path):
     assert torch.load(tmp_path / "good.pt", weights_only=True) == {"x": 1}
 
 
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    """A finite loss may still have an update after it that is not, or another device's loss was not."""
+    save = worker.durable_save(torch.save, worker.LossGuard())
+    with pytest.raises(worker.LossNotFinite, match="the weights w are not finite"):
+        save({"state_dict": {"w": torch.tensor([float("nan")])}}, tmp_path / "x.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path):
     """The file is written under another name first; what the name held stays until the new one is complete."""
 
