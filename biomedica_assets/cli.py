@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _lineage_commands(commands)
     _data_commands(commands)
     _people_commands(commands)
+    _release_commands(commands)
     return top
 
 
@@ -209,6 +210,41 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "stream", add_help=False,
         help="Write a virtual shard of a recipe to standard output (`biomedica stream --help`)",
     )  # fmt: skip
+
+
+def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = _add(
+        commands, "verify", "release.verify",
+        "Hash every file of a release again and say what is missing, changed or surplus. Exit code 1 if anything is.",
+    )  # fmt: skip
+    export = _add(
+        commands, "export-biomedica", "release.export_biomedica",
+        "Write a release as WebDataset with the 27 fields of BIOMEDICA, for code that was written for it.",
+    )  # fmt: skip
+    upload = _add(
+        commands, "upload", "release.upload",
+        "Check a release and list what would go to a Hugging Face dataset repository; with --send, send it. "
+        "Refused if a check on manifest, licence or retraction fails.",
+    )  # fmt: skip
+    verify.add_argument("release", type=Path, nargs="?", metavar="FOLDER|VERSION", help="default: the newest")
+    for command in (export, upload):
+        command.add_argument(
+            "--release", type=Path, metavar="FOLDER|VERSION", help="which (default: newest of the data directory)"
+        )
+    export.add_argument("target", type=Path, metavar="FOLDER", help="empty folder to write to")
+    upload.add_argument("repo", help="repository, for example my-lab/my-figures")
+    upload.add_argument("--send", action="store_true", help="really upload")
+    upload.add_argument("--public", action="store_true", help="a repository made by this command is public")
+    upload.add_argument("--endpoint", metavar="URL", help="other hub than huggingface.co")
+
+    rebuild = _add(
+        commands, "rebuild", "release.rebuild",
+        "Make a release anew in an empty data directory, from the inventory and settings that its manifest records, "
+        "and say which bytes differ.",
+    )  # fmt: skip
+    rebuild.add_argument("release", type=Path, metavar="RELEASE", help="folder of the release")
+    rebuild.add_argument("--source", metavar="DIR|s3://BUCKET", help="where articles come from")
+    rebuild.add_argument("--pubmed", metavar="DIR", help="PubMed's files, if the release was made with them")
 
 
 if __name__ == "__main__":

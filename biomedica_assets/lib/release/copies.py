@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]  # it ships no types
@@ -72,7 +72,7 @@ def _by_shelf(chunks: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[list[pl.Da
 
 def _write(path: Path, parts: Sequence[pl.DataFrame]) -> int:
     arrow: Any = pq
-    schema: Any = getattr(parts[0].to_arrow(), "schema")  # noqa: B009  # pyarrow ships no types
+    schema = cast("Any", parts[0].to_arrow()).schema
     with arrow.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
         for part in parts:
             writer.write_table(part.to_arrow(), row_group_size=max(1, part.height))

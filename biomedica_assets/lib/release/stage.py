@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import platform
 import re
 import secrets
@@ -19,7 +20,7 @@ import polars as pl
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.release import card, copies, croissant, papers, plots, tars
+from biomedica_assets.lib.release import card, copies, croissant, papers, plots, replant, tars
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
@@ -106,7 +107,9 @@ def build_release(
     began = time.monotonic()
     inputs = lake.inputs(*_inputs(lake))
     packages = _packages()
-    key = digest(VERSION, repr(sorted(inputs.items())), repr(config.recorded()), repr(sorted(packages.items())))
+    # Not the version: a rebuild that is given the name of the original has its key, too.
+    chosen = json.dumps({**config.recorded(), "version": ""}, sort_keys=True)
+    key = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**inputs, **packages}.items())))
     snapshot = _snapshot(lake)
     version = config.version or f"{_NOT_IN_A_NAME.sub('-', snapshot)[:40]}-{key[:10]}"
     home = lake.root / FOLDER / version
@@ -190,6 +193,7 @@ def _fill(
         files += copies.write_table(folder, table, _rows(lake, table, decisions))
     listing = ((chunk, lake.read(CHUNK_LISTING, chunk)) for chunk in lake.partitions(CHUNK_LISTING))
     files += copies.write_table(folder, CHUNK_LISTING, listing)
+    files += copies.write_splits(folder, folder / copies.FOLDER / replant.PLACE, _inventory(lake))
     media = pl.concat([decision.media for decision in decisions.values()])
     for table in WHOLE:
         if lake.manifest(table, None):
@@ -242,6 +246,16 @@ def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generat
     for chunk, decision in decisions.items():
         if lake.manifest(table, chunk):
             yield chunk, decision.keep(lake.read_lazy(table, chunk)).collect()
+
+
+def _inventory(lake: Lake) -> Generator[tuple[str, pl.DataFrame]]:
+    """What a rebuild needs beside ``chunk_listing``: the chunks of the inventory, and what was withdrawn."""
+    if lake.manifest(PMC_INVENTORY, None):
+        yield "chunks", lake.read(PMC_INVENTORY, None)
+    keys = lake.partitions(CHUNK_LISTING)
+    gone = [lake.read_rejects(CHUNK_LISTING, key).with_columns(chunk=pl.lit(key)) for key in keys]
+    beyond = lake.read_rejects(PMC_INVENTORY, None).with_columns(chunk=pl.lit(None, dtype=pl.String()))
+    yield "rejects", pl.concat([beyond, *gone])
 
 
 def _tombstones(lake: Lake, decisions: Mapping[str, Allowed]) -> list[tuple[str, str]]:
