@@ -75,7 +75,7 @@ def strike(given: Reference, kind: str, seed: int, line: Line) -> list[str]:
     apart = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     lost, wrong = runs.rows_apart(given.data, data)
     line.lost, line.wrong, line.files_apart = line.lost + lost, line.wrong + wrong, line.files_apart + len(apart)
-    faults += [f"apart: {name}" for name in apart]
+    faults += [f"{len(apart)} files apart, among them {', '.join(apart[:3])}"] if apart else []
     line.survived += not faults
     shutil.rmtree(data, ignore_errors=True)
     return faults

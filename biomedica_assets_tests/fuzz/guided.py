@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
+from pathlib import Path
 
 
 def main() -> int:
@@ -21,14 +23,15 @@ def main() -> int:
         print("atheris is not installed: pip install atheris", file=sys.stderr)
         return 1
     with atheris.instrument_imports(include=["biomedica_assets"]):
-        from biomedica_assets_tests.fuzz.readers import READERS, feed
+        from biomedica_assets_tests.fuzz.readers import READERS, SEEDS, feed
     if given.reader not in READERS:
         print(f"no reader {given.reader!r}; there are: {', '.join(READERS)}", file=sys.stderr)
         return 2
-    atheris.Setup(
-        [sys.argv[0], f"-max_total_time={given.seconds}", "-max_len=4096"], lambda data: feed(given.reader, data)
-    )
-    atheris.Fuzz()
+    corpus = Path(tempfile.mkdtemp(prefix="biomedica-fuzz-"))
+    (corpus / "seed").write_bytes(SEEDS[given.reader])
+    options = [f"-max_total_time={given.seconds}", "-max_len=4096", str(corpus)]
+    atheris.Setup([sys.argv[0], *options], lambda data: feed(given.reader, data))
+    atheris.Fuzz()  # ends the process itself, so the corpus of some kilobytes is left to the system's cleaning
     return 0
 
 

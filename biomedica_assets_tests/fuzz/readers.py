@@ -5,6 +5,8 @@ Shared by the property tests (``test_readers.py``) and by the coverage-guided ru
 
 from __future__ import annotations
 
+import gzip
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,23 @@ from biomedica_assets.lib.pmc.metadata import MetadataRefused, read_metadata
 from biomedica_assets.lib.pmc.snapshots import Snapshot
 from biomedica_assets.lib.pmc.source import PMC_BUCKET
 from biomedica_assets.lib.select import definition
+from biomedica_assets_tests.lib.jats.build import document, fig
 
 _TAXONOMY = model.load()
+
+ARTICLE = document(fig("f1", "Figure 1", "<caption><p>What is shown.</p></caption>") + '<p><xref rid="f1"/></p>')
+METADATA = json.dumps(
+    {"pmcid": "PMC1", "version": 1, "license_code": "CC BY", "is_retracted": False, "media_urls": [], "title": "T"}
+).encode()
+SEEDS = {
+    "jats": ARTICLE,
+    "metadata": METADATA,
+    "inventory": b'"pmc-oa-opendata","metadata/PMC1.1.json","2026-01-08T11:47:59.000Z","0123456789abcdef"\n' * 3,
+    "recipe": b"title: T\nwhere: year > 2000\nsplits: {validation: 0.1, test: 0.1}\nconcepts: {caps: {plot: 3}}\n",
+    "votes_csv": (",".join(tables.COLUMNS) + "\n" + ",".join("1" for _ in tables.COLUMNS) + "\n").encode(),
+    "votes_label_studio": json.dumps([{"id": 1, "data": {"cluster": 1}, "annotations": [{"result": []}]}]).encode(),
+}
+"""Reader -> an input that is right, to start from."""
 
 
 def jats(data: bytes) -> None:
@@ -34,8 +51,6 @@ def metadata(data: bytes) -> None:
 
 def inventory(data: bytes) -> None:
     """A part of an inventory (plain here: what unpacks badly is refused by its MD5 before)."""
-    import gzip
-
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.csv.gz"
         part.write_bytes(gzip.compress(data, mtime=0))

@@ -8,22 +8,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from biomedica_assets.lib.annotate.exchange.tables import COLUMNS
-from biomedica_assets_tests.fuzz.readers import READERS, feed
-from biomedica_assets_tests.lib.jats.build import document, fig
+from biomedica_assets_tests.fuzz.readers import METADATA, READERS, SEEDS, feed
 
-ARTICLE = document(fig("f1", "Figure 1", "<caption><p>What is shown.</p></caption>") + '<p><xref rid="f1"/></p>')
-METADATA = json.dumps(
-    {"pmcid": "PMC1", "version": 1, "license_code": "CC BY", "is_retracted": False, "media_urls": [], "title": "T"}
-).encode()
-SEEDS = {
-    "jats": ARTICLE,
-    "metadata": METADATA,
-    "inventory": b'"pmc-oa-opendata","metadata/PMC1.1.json","2026-01-08T11:47:59.000Z","0123456789abcdef"\n' * 3,
-    "recipe": b"title: T\nwhere: year > 2000\nsplits: {validation: 0.1, test: 0.1}\nconcepts: {caps: {plot: 3}}\n",
-    "votes_csv": (",".join(COLUMNS) + "\n" + ",".join("1" for _ in COLUMNS) + "\n").encode(),
-    "votes_label_studio": json.dumps([{"id": 1, "data": {"cluster": 1}, "annotations": [{"result": []}]}]).encode(),
-}
 KNOWN = {
     "deep JSON": b"[" * 200_000,
     "deep JSON object": b'{"a":' * 100_000,

@@ -1,0 +1,117 @@
+"""Twenty chunks, four changes: exactly what depends on them is made again, and the rest is not even touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from biomedica_assets.lib.lineage.withdrawn import left_out, remnants
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import TABLES
+from biomedica_assets_tests.support.delta import CHAIN, SPINE, Site
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """The whole story once: made, changed, refreshed, a day later, refreshed."""
+    site = Site(tmp_path_factory.mktemp("delta"))
+    site.biomedica("run", "--select", ",".join(SPINE))
+    site.happened = site.change()
+    site.inventory()
+    site.remnants_before = list(remnants(Lake(site.data)))
+    site.before, site.first_stale = site.files(), site.stale()
+    one_run, _ = site.refresh("--max", "1")
+    rest, _ = site.refresh()
+    site.capped, site.first = one_run, one_run | rest
+    site.after = site.files()
+    site.changes = [json.loads(line) for line in site.biomedica("changes", "--json")[0].splitlines()]
+    site.next_day()
+    site.inventory()
+    site.second, _ = site.refresh()
+    site.last = site.files()
+    site.last_changes = [json.loads(line) for line in site.biomedica("changes", "--json")[0].splitlines()]
+    return site
+
+
+def test_there_are_twenty_chunks(story):
+    assert len(Lake(story.data).partitions(TABLES["shards"])) == 20
+
+
+def test_the_runs_are_exactly_the_expected_partitions(story):
+    """From the event log: what each change reaches, and nothing of any other chunk."""
+    chunk = story.happened.chunks
+    parsed = ("articles", "captions", "figures", "mentions")
+    edited = {(asset, chunk["edited"]) for asset in CHAIN if asset != "images"}
+    whole = {(asset, chunk[name]) for name in ("relicensed", "retracted") for asset in CHAIN}
+    assert {made for made in story.first if made[1] not in chunk.values()} == {("catalog", None)}
+    assert {made for made in story.first if made[1] == chunk["edited"]} == edited
+    assert {made for made in story.first if made[1] in {chunk["relicensed"], chunk["retracted"]}} == whole
+    assert {made for made in story.first if made[1] == chunk["removed"]} == set()
+    assert {asset for asset, key in story.second if key == chunk["removed"]} == set(CHAIN)
+    assert {key for _, key in story.second} == {chunk["removed"], None}
+    assert parsed[0] in CHAIN
+
+
+def test_what_was_stale_is_what_the_first_runs_began_with(story):
+    changed = {story.happened.chunks[name] for name in ("edited", "relicensed", "retracted")}
+    assert {key for key, _ in story.first_stale.items()} == {("catalog", None)} | {
+        ("article_index", chunk) for chunk in changed
+    }
+    assert all("input_changed" in why for why in story.first_stale.values())
+
+
+def test_a_cap_stops_after_so_many_runs(story):
+    assert {key for _, key in story.capped} < {key for _, key in story.first}
+    assert len({key for _, key in story.capped}) == 1
+
+
+def test_everything_else_is_byte_equal_and_untouched(story):
+    concerned = {story.happened.chunks[name] for name in ("edited", "relicensed", "retracted")}
+    for path, was in story.before.items():
+        if not any(chunk in path for chunk in concerned) and "/catalog/" not in path:
+            assert story.after.get(path) == was, path
+
+
+def test_afterwards_everything_is_current(story):
+    assert story.stale() == {}
+
+
+def test_changes_are_told_by_kind(story):
+    kinds = {(c["article_id"], c["kind"]) for c in story.changes}
+    happened = story.happened
+    assert {
+        (happened.edited, "xml_changed"),
+        (happened.relicensed, "licence_changed"),
+        (happened.retracted, "retracted"),
+        (happened.removed, "absent"),
+    } <= kinds
+    assert {article for article, _ in kinds} == {
+        happened.edited,
+        happened.relicensed,
+        happened.retracted,
+        happened.removed,
+    }
+    assert [(c["article_id"], c["kind"]) for c in story.last_changes] == [(happened.removed, "removed")]
+
+
+@pytest.mark.parametrize("what", ["retracted", "removed"])
+def test_downstream_rows_of_a_tombstone_are_empty(story, what):
+    article, chunk = getattr(story.happened, what), story.happened.chunks[what]
+    lake = Lake(story.data)
+    for name in ("article_xml", "articles", "figures", "captions", "mentions", "images", "shards"):
+        assert article not in lake.read(TABLES[name], chunk)["article_id"].to_list(), name
+    assert left_out(lake, chunk)[article] == what
+
+
+def test_a_changed_licence_reaches_the_shards(story):
+    lake, chunk = Lake(story.data), story.happened.chunks["relicensed"]
+    rows = lake.read(TABLES["shards"], chunk)
+    of_article = rows.filter(rows["article_id"] == story.happened.relicensed)
+    assert set(of_article["license_group"]) == {"noncommercial"}
+
+
+def test_a_retracted_article_in_old_shards_is_found_until_they_are_refreshed(story):
+    # article_index knows of the retraction only after it was refreshed, together with the shards.
+    assert story.remnants_before == []
+    assert list(remnants(Lake(story.data))) == []
