@@ -31,7 +31,7 @@ from PIL import Image
 
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import measure
-from biomedica_assets.lib.select.duplicates import DuplicateRules, build_duplicates
+from biomedica_assets.lib.select.duplicates import LEAST_CORRELATION, DuplicateRules, build_duplicates
 from biomedica_assets.lib.select.hamming import near_pairs
 from biomedica_assets.lib.select.shelves import build_image_fingerprints
 from biomedica_assets.lib.store.lake import Lake
@@ -160,10 +160,10 @@ def quality(most: int, distance: int) -> None:
         frame = pl.DataFrame(full, schema=IMAGES.schema)
         lake.publish(IMAGES, CHUNK, frame, code_version="b", inputs={}, config={}, n_in=len(rows), n_out=len(rows))
         build_image_fingerprints(lake, CHUNK[:6])
-        print(f"\n{len(originals)} pictures and {len(rows) - len(originals):,} copies, Hamming <= {distance}")
-        for least in (None, 0.7, 0.9):
-            report = build_duplicates(lake, DuplicateRules(distance, least))
-            how = "hash alone" if least is None else f"and pixels correlate {least}"
+        print(f"\n{len(originals)} pictures and {len(rows) - len(originals):,} copies")
+        for bits, least in ((distance, None), (distance, LEAST_CORRELATION), (8, None), (8, LEAST_CORRELATION)):
+            report = build_duplicates(lake, DuplicateRules(bits, least))
+            how = f"Hamming <= {bits}, " + ("hash alone" if least is None else "confirmed by pixels")
             judge(lake.read(DUPLICATES, None), len(originals), how, report.seconds)
 
 

@@ -1,7 +1,7 @@
 """Groups of images that are the same picture: equal bytes, equal pixels or alike to the eye, across all articles.
 
 Two images are linked if their files are equal, if their pixels are, or if their perceptual hashes differ in at most
-``max_distance`` bits and their pixels correlate. A group is what links connect.
+``max_distance`` bits and their pixels agree. A group is what links connect.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from biomedica_assets.lib.tables import DUPLICATES, IMAGE_FINGERPRINTS
 
 VERSION = "1"
 MAX_DISTANCE = 4
-LEAST_CORRELATION = 0.7
-"""Against coincidences among millions of plots. On 136 real figures, distance 4: recall of resized, recompressed and
-grey copies 0.985 to 0.993 (0.993 to 1 without), of copies less 1 % of border 0.84 (0.85), no false pair either way;
-0.9 finds 0.35 of the latter (benchmarks/near_duplicates.py). True thumbnails of the corpus go down to 0.75."""
+LEAST_CORRELATION = 0.93
+"""On 136 real figures and 1 088 copies, the pixels cost no recall (0.993 to 1; 0.85 for 1 % of border cropped, which the
+hash misses) and on the invented corpus refuse 68 of 76 links by hash, nearly all between plots of the same shape with
+other data. A distance of 8 finds every copy but those cropped by 3 %, and 5 % false pairs without the pixels, none with
+them; it is not the default for the time it takes (benchmarks/near_duplicates.py)."""
 PLAIN_BITS = 2
 """A pHash has 32 bits set, or close to it, unless the picture has next to no structure (blank, one line): hashes with
 at most so many bits set, or unset, say nothing and are not compared."""
@@ -45,8 +46,8 @@ class DuplicateRules:
 
     Attributes:
         max_distance: bits in which perceptual hashes may differ.
-        least_correlation: pairs that only their hashes link must correlate so much as 64 x 64 grey pictures; costs two
-            small decodings a pair. None believes the hashes.
+        least_correlation: how much pairs that only their hashes link must correlate (``likeness.same_picture``); costs
+            two small decodings a pair. None believes the hashes.
     """
 
     max_distance: int = MAX_DISTANCE
@@ -181,7 +182,7 @@ def _confirmed(
     """The links whose pictures are alike."""
     if least is None:
         return edges
-    likeness.thumbnail.cache_clear()  # files may have changed since an earlier run of this process
+    likeness.portrait.cache_clear()  # files may have changed since an earlier run of this process
     order = np.lexsort((edges[0], edges[1]))  # pairs of one picture in a row: it is decoded once
     left, right = edges[0][order], edges[1][order]
 
@@ -224,8 +225,10 @@ def compare(pairs: Pairs) -> list[bool]:
     """
     try:
         return [
-            likeness.correlation(*(likeness.thumbnail(pairs.root / path) for path in pair)) >= pairs.least
-            for pair in pairs.paths
+            likeness.same_picture(
+                likeness.portrait(pairs.root / one), likeness.portrait(pairs.root / other), pairs.least
+            )
+            for one, other in pairs.paths
         ]
     except OSError as error:
         raise StoreError(f"an image of the mirror cannot be read ({error}); materialise images again") from error
