@@ -122,6 +122,7 @@ class Eutils:
                     answer: bytes = response.read()
                     return answer
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code not in _TRY_AGAIN:
                     raise PermanentFailure(
                         f"{url} refuses {len(pmids)} PMIDs: {error.code} {error.reason}; check pubmed_api_key"

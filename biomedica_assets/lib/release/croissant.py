@@ -1,6 +1,7 @@
 """``croissant.json``: the release described to machines, by MLCommons' vocabulary (Croissant 1.0).
 
-Every file is a ``FileObject`` with its SHA-256; a table with several files is read through a ``FileSet``.
+Every file is a ``FileObject`` with its SHA-256; a table is read through a ``FileSet`` relative to the description, so
+that it works in a folder on the disk and in a repository alike.
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html
 """
 
@@ -23,12 +24,14 @@ _CONTEXT: dict[str, Any] = {
     "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/", "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
+    "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
     "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject", "fileSet": "cr:fileSet",
     "format": "cr:format", "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath",
     "key": "cr:key", "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path",
     "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
-    "replace": "cr:replace", "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
+    "replace": "cr:replace", "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
     "subField": "cr:subField", "transform": "cr:transform",
 }  # fmt: skip
 _MEDIA = {"parquet": "application/x-parquet", "tar": "application/x-tar", "csv": "text/csv", "md": "text/markdown",
@@ -51,7 +54,7 @@ def write(
         "url": "https://pmc.ncbi.nlm.nih.gov/tools/openftlist/",
         "version": version,
         "citeAs": f"{name}, release {version}, from the PubMed Central Open Access Subset, inventory {snapshot}",
-        "distribution": [*map(_object, files), *(_set(t, folders[t.name], files) for t in whole)],
+        "distribution": [*map(_object, files), *(_set(t, folders[t.name]) for t in whole)],
         "recordSet": [_records(table) for table in whole],
     }
     path = release / "croissant.json"
@@ -67,11 +70,10 @@ def _object(file: ReleaseFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _set(table: Table, folder: str, files: Sequence[ReleaseFile]) -> dict[str, Any]:
-    inside = [{"@id": file.path} for file in files if _below(folder, file)]
+def _set(table: Table, folder: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet", "@id": f"{table.name}-files", "name": f"{table.name}-files",
-        "description": f"Parquet files of {table.name}.", "containedIn": inside, "encodingFormat": _MEDIA["parquet"],
+        "description": f"Parquet files of {table.name}.", "encodingFormat": _MEDIA["parquet"],
         "includes": f"{folder}/*.parquet",
     }  # fmt: skip
 
