@@ -20,10 +20,10 @@ chunk_pipeline = dg.define_asset_job(
     description="One chunk from its listing to its training shards.",
 )
 
-# As text, since an asset that a graph leaves out (no annotation in it) is then no error.
+# As text and materializable: a graph that leaves annotation out, or takes the votes as given, is then no error.
 count_votes = dg.define_asset_job(
     "count_votes",
-    selection=dg.AssetSelection.from_string("key:expert_votes or key:annotations"),
+    selection=dg.AssetSelection.from_string("key:expert_votes or key:annotations").materializable(),
     description="Take in the votes that were given and decide anew what each cluster shows.",
 )
 

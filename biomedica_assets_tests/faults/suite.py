@@ -17,6 +17,9 @@ from pathlib import Path
 from biomedica_assets.lib.demo import write_mirror
 from biomedica_assets_tests.faults import runs
 
+KINDS = {"kill at a time": "", "kill at a write": "kill", "disk full": "full", "I/O error": "eio"}
+"""Kind of fault -> what the library is told; the first needs no library."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -60,8 +63,7 @@ def strike(given: Reference, kind: str, seed: int, line: Line) -> list[str]:
     if kind == "kill at a time":
         ended = runs.run(data, given.mirror, kill_after=rng.uniform(0.1, 1.0) * given.seconds)
     else:
-        how = {"kill at a write": "kill", "disk full": "full", "I/O error": "eio"}[kind]
-        env = runs.environment(data, given.library, how, rng.randint(1, given.operations))
+        env = runs.environment(data, given.library, KINDS[kind], rng.randint(1, given.operations))
         ended = runs.run(data, given.mirror, env)
     line.injected += 1
     line.struck += ended.code != 0
@@ -85,6 +87,7 @@ def main() -> int:
     """Run all seeds and print the table; 1 if anything was lost."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seeds", type=int, default=30, help="kills; of each disk fault a third of it")
+    arguments.add_argument("--only", choices=KINDS, help="faults of this kind alone")
     given = arguments.parse_args()
     lines: dict[str, Line] = {}
     with tempfile.TemporaryDirectory(prefix="biomedica-faults-") as folder:
@@ -98,7 +101,9 @@ def main() -> int:
         else:
             print("no C compiler: kills at random times only, no disk faults", file=sys.stderr)
         print(f"undisturbed: {made.seconds:.1f} s, {made.operations} changes of files", flush=True)
-        for kind, seed in plan:
+        plan = [(kind, seed) for kind, seed in plan if given.only in {None, kind}]
+        for number, (kind, seed) in enumerate(plan, 1):
+            print(f"{number} of {len(plan)}: {kind}, seed {seed}", file=sys.stderr, flush=True)
             for fault in strike(made, kind, seed, lines.setdefault(kind, Line())):
                 print(f"{kind}, seed {seed}: {fault}", flush=True)
     names = [field.name for field in dataclasses.fields(Line)]

@@ -16,12 +16,14 @@ from biomedica_assets_tests.faults import runs
 
 AS_ROOT = os.geteuid() == 0
 PUBLISH = """
+import hashlib
 import sys
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLE_XML
 n = int(sys.argv[2])
-rows = [{"article_id": f"PMC{i}.1", "key": f"{i * 7919}" * 9, "path": "p", "md5": f"{i:032x}", "bytes": i}
+md5 = [hashlib.md5(b"%d" % i).hexdigest() for i in range(n)]
+rows = [{"article_id": f"PMC{i}.1", "key": md5[i] * 2, "path": "p", "md5": md5[i], "bytes": i}
         for i in range(n)]
 try:
     Lake(sys.argv[1]).publish(ARTICLE_XML, "PMC007-0360", ARTICLE_XML.frame(rows), code_version="1", inputs={},
@@ -63,7 +65,8 @@ def test_whichever_change_fails_the_partition_is_the_old_one_the_new_one_or_abse
         seen.add(found := readable(root))
         assert found in {10, 20, None}
         assert "Traceback" not in ended.stderr
-        assert (ended.returncode == 0) == (found == 20) or found is None
+        # Only the last step, making the rename durable, can fail with the new partition in its place.
+        assert ended.returncode or found == 20
         if ended.returncode:
             assert says in ended.stderr and "run again" in ended.stderr
         assert publish(root, 30).returncode == 0 and readable(root) == 30
@@ -116,7 +119,7 @@ def test_a_directory_of_somebody_else_is_named(tmp_path):
     for folder in [root, *root.rglob("*")]:
         folder.chmod(0o555 if folder.is_dir() else 0o444)
     for parent in [tmp_path, *tmp_path.parents]:
-        if AS_ROOT and not parent.stat().st_mode & 0o005 == 0o005:
+        if AS_ROOT and parent.stat().st_mode & 0o005 != 0o005:
             pytest.skip(f"an ordinary user cannot reach {parent}")
     ended = publish(root, 60, user=65534, group=65534) if AS_ROOT else publish(root, 60)
     for folder in [root, *root.rglob("*")]:
