@@ -54,7 +54,8 @@ def model_card(
         f"Recipe digest `{account['data_digest']}`; {account['samples_seen']:,} samples seen in "
         f"{account['epochs']} epochs of {account['samples_an_epoch']:,} "
         f"({account['samples_unreadable']:,} others are in formats that were not read); "
-        f"batch {account['batch_size']:,}. Validation and test articles, and near-duplicates of their figures, were held out.",
+        f"batch {account['batch_size']:,}. Validation and test articles, "
+        "and near-duplicates of their figures, were held out.",
         "",
         "## Cost",
         "",

@@ -45,10 +45,12 @@ class Profile:
         siglip: sigmoid loss instead of softmax.
         grad_checkpointing: recompute activations to save memory.
         context_length: tokens of text, None for the model's own.
-        caption: JSON field (or ``a+b``) used as text, None for the caption.
+        caption: text of a sample, None for its caption: a field of its JSON, ``a+b`` for two of them joined, ``a|b``
+            for one of them drawn for each sample and epoch (``txt|txt+mentions.text|caption_title``).
         image_size: pixels, None for the model's own.
         virtual_shards: streams an epoch is cut into, 0 for as many as fit the workers.
-        max_samples: at most so many samples an epoch, None for all.
+        max_samples: at most so many samples an epoch, None for all; each epoch takes others. A run resumes at an epoch,
+            so more and shorter epochs lose less when it is killed.
         alphas: weights of the trained model in the interpolations.
         source: where the numbers come from.
     """

@@ -27,11 +27,8 @@ PROFILE = profile.parse(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Two shards of 16 samples, a model configuration and its base weights."""
-    root = tmp_path_factory.mktemp("clip")
-    (root / "micro.json").write_text(json.dumps(MICRO))
+def draw_shards(root):
+    """Two shards of 16 samples."""
     rng = np.random.default_rng(0)
     for shard in range(2):
         with tarfile.open(root / f"s{shard}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -42,9 +39,20 @@ def place(tmp_path_factory):
                     info = tarfile.TarInfo(f"s{shard}-{n}.{name}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
+
+
+def make_place(root):
+    """Shards, a model configuration and its base weights."""
+    draw_shards(root)
+    (root / "micro.json").write_text(json.dumps(MICRO))
     chosen = models.architecture("micro", root)
     interpolate.save(models.create(chosen, PROFILE, 0).state_dict(), root / "base.safetensors", {})
     return root, chosen, training.TrainingData(f"pipe:cat {root}/s{{0..1}}.tar", 32, 2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return make_place(tmp_path_factory.mktemp("clip"))
 
 
 def plan_of(place, folder, *, given=None, profile=PROFILE, device=CPU):

@@ -46,3 +46,13 @@ def test_a_stream_that_ends_too_early_is_an_error(physical: Physical) -> None:
     data = tar_of(physical.index(), physical.root, Selection(of=1)).removesuffix(END_OF_TAR)
     with pytest.raises(StreamError, match="ends inside"):
         list(rewritten([data[:-100]], "caption"))
+
+
+def test_each_sample_draws_one_of_several_texts_anew_in_each_epoch(physical: Physical) -> None:
+    """The draw is by key and epoch: the same whenever it is asked for, and whatever stands around the sample."""
+    data = tar_of(physical.index(), physical.root, Selection(of=1, shuffle=False)).removesuffix(END_OF_TAR)
+    plain, titled = (b"".join(bytes(p) for p in rewritten([data], f)) for f in ("txt", "txt+txt"))
+    drawn = [b"".join(bytes(p) for p in rewritten([data], "txt|txt+txt", epoch)) for epoch in (0, 0, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert len({*drawn, plain, titled}) >= 3
+    assert all(len(plain) <= len(some) <= len(titled) for some in drawn)

@@ -1,0 +1,47 @@
+"""What is recorded of the texts before training."""
+
+import io
+import tarfile
+
+import pytest
+
+from biomedica_assets.lib.clip import data, models, profile
+
+
+def stream(texts):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for n, text in enumerate(texts):
+            for name, content in ((f"{n}.jpg", b"\xff" * 700), (f"{n}.txt", text.encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 511, 4096])
+def test_texts_are_read_as_the_stream_gives_them_wherever_it_is_cut(size):
+    whole = stream(["one", "zwei", "trois"])
+    pieces = (memoryview(whole)[n : n + size] for n in range(0, len(whole), size))
+    assert data.texts(pieces) == ["one", "zwei", "trois"]
+    assert data.texts(iter([whole]), most=2) == ["one", "zwei"]
+
+
+def test_truncation_counts_texts_and_tokens_that_are_cut_off():
+    """Start and end marks are tokens too: ten words are twelve."""
+    found = data.truncation(["a " * 10, "a " * 20], "ViT-B-32", 12)
+    assert found == {
+        "texts_looked_at": 2.0, "mean_tokens": 17.0, "max_tokens": 22.0, "truncated_fraction": 0.5,
+        "lost_token_fraction": pytest.approx(10 / 34),
+    }  # fmt: skip
+    assert data.truncation(["a " * 10, "a " * 20], "ViT-B-32", 512)["lost_token_fraction"] == 0
+    assert data.truncation([], "ViT-B-32", 12) == {}
+
+
+def test_a_profile_lengthens_the_context_of_the_architecture():
+    given = {"model": "ViT-B-32", "pretrained": None, "batch_size": 1, "learning_rate": 1, "epochs": 1, "source": "x"}
+    chosen = models.architecture("ViT-B-32")
+    assert models.context_length(chosen, profile.parse(given, "a", "a")) == 77
+    long = profile.parse(given | {"context_length": 512}, "a", "a")
+    assert models.effective_config(chosen, long)["text_cfg"]["context_length"] == 512
+    assert chosen.config["text_cfg"]["context_length"] == 77
