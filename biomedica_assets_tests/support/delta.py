@@ -17,6 +17,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from biomedica_assets import configs, definitions, settings
+from biomedica_assets.automation.planner import Planner
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.demo import inventory, load_truth, mutate, write_mirror
 from biomedica_assets.lib.store.lake import Lake
@@ -77,10 +79,10 @@ class Site:
         """Output and seconds of a command, which must succeed."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BIOMEDICA_", "DAGSTER_"))}
         command = [sys.executable, "-m", "biomedica_assets.cli", *arguments, "--data-dir", str(data or self.data)]
-        settings = {"BIOMEDICA_CHUNK_SPAN": str(SPAN), "BIOMEDICA_SOURCE": str(self.mirror), "OMP_NUM_THREADS": "1"}
+        given = {"BIOMEDICA_CHUNK_SPAN": str(SPAN), "BIOMEDICA_SOURCE": str(self.mirror), "OMP_NUM_THREADS": "1"}
         began = time.monotonic()
         done = subprocess.run(
-            command, check=False, env=kept | settings, capture_output=True, text=True, cwd=self.mirror.parent
+            command, check=False, env=kept | given, capture_output=True, text=True, cwd=self.mirror.parent
         )
         if done.returncode:
             raise AssertionError(f"{' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
@@ -98,10 +100,11 @@ class Site:
             return {made for name in SPINE for made in _since(instance, name, before[name])}, seconds
 
     def stale(self) -> dict[tuple[str, str | None], str]:
-        """What ``biomedica stale`` lists of the spine: (asset, partition) -> why."""
-        lines = self.biomedica("stale", "--select", ",".join(SPINE))[0].splitlines()
-        parts = [line.split("\t") for line in lines]
-        return {(asset, None if key == "-" else key): why for asset, key, why in parts}
+        """What is out of date in the spine: (asset, partition) -> why. The planner asks the data for the partitions."""
+        values = settings.Settings(data_dir=self.data, source=str(self.mirror), chunk_span=SPAN)
+        graph = definitions.build(values).resolve_asset_graph()
+        planner = Planner(graph, Lake(self.data), configs.expected(values), lambda: [])
+        return {(s.asset, s.partition): "; ".join(map(str, s.reasons)) for s in planner.all_stale(SPINE)}
 
     def files(self) -> dict[str, tuple[str, int]]:
         """Digest and time of change of every file of the spine's tables and shards."""
