@@ -103,5 +103,6 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
 def view_sql() -> str:
     """``CREATE VIEW samples`` over views named like the tables, for the catalog."""
     columns = ",\n  ".join(f'{c.table}."{c.source}" AS "{c.name}"' for c in COLUMNS)
-    joins = "\n".join(f"LEFT JOIN {name} USING ({key})" for name, (_, key) in JOINS.items() if name != "shards")
+    joined = [(name, key) for name, (_, key) in JOINS.items() if name != "shards"]
+    joins = "\n".join(f"LEFT JOIN {name} ON {name}.{key} = shards.{key}" for name, key in joined)
     return f"CREATE OR REPLACE VIEW samples AS SELECT\n  {columns}\nFROM shards\n{joins}"

@@ -10,9 +10,10 @@ import pytest
 
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.select import definition
+from biomedica_assets.lib.select import catalog_view, definition
 from biomedica_assets.lib.select.definition import Recipe, RecipeError
 from biomedica_assets.lib.select.recipe import build_recipe
+from biomedica_assets.lib.store import catalog
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream import index as stream_index
 from biomedica_assets.lib.stream.find import find_index
@@ -183,3 +184,18 @@ def test_shipped_recipes_build_and_show_what_they_took(lake: Lake, name: str) ->
     assert set(manifest.inputs) == {
         *("sample_shelf@PMC000", "sample_shelf@PMC001", "duplicates", "evaluation_matches", "taxonomy")
     }
+
+
+def test_the_view_of_the_catalog_has_the_columns_and_rows_that_recipes_see(lake: Lake) -> None:
+    with catalog.connect(lake) as connection:
+        connection.execute(catalog_view.view_sql())
+        names = [row[0] for row in connection.execute("describe samples").fetchall()]
+        wide = connection.execute("select sample_key from samples where width >= 400 and kind = 'figure'").fetchall()
+    assert names == list(catalog_view.BY_NAME)
+    build(lake, "where: width >= 400 and kind = 'figure'")
+    assert {int(key[1:]) for (key,) in wide} == selected(lake)
+
+
+def test_every_column_of_the_view_says_what_it_means() -> None:
+    assert all(column.meaning for column in catalog_view.COLUMNS)
+    assert len(catalog_view.BY_NAME) == len(catalog_view.COLUMNS), "a name came twice"
