@@ -28,9 +28,9 @@ VERSION = "1"
 MAX_DISTANCE = 4
 LEAST_CORRELATION = 0.93
 """On 136 real figures and 1 088 copies, the pixels cost no recall (0.993 to 1; 0.85 for 1 % of border cropped, which
-the hash misses). Of 76 links by hash in the invented corpus they refuse 68, nearly all between plots alike in shape with
-other data. A distance of 8 finds every copy but those cropped by 3 %, and 5 % false pairs without the pixels, none with
-them; it is not the default for the time it takes (benchmarks/near_duplicates.py)."""
+the hash misses). Of 76 links by hash in the invented corpus they refuse 68, nearly all between plots alike in shape
+with other data. A distance of 8 finds every copy but those cropped by 3 %, and 5 % false pairs without the pixels, none
+with them; it is not the default for the time it takes (benchmarks/near_duplicates.py)."""
 PLAIN_BITS = 2
 """A pHash has 32 bits set, or close to it, unless the picture has next to no structure (blank, one line): hashes with
 at most so many bits set, or unset, say nothing and are not compared."""
