@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
+from biomedica_assets import definitions, settings
+from biomedica_assets.automation.planner import Planner
+from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.lineage.changes import last_changes
 from biomedica_assets.lib.lineage.withdrawn import left_out, remnants
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
-from biomedica_assets_tests.support.delta import CHAIN, SPINE, Site
+from biomedica_assets_tests.support.delta import CHAIN, SPAN, SPINE, Site
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,35 @@ def test_a_retracted_article_in_old_shards_is_found_until_they_are_refreshed(sto
     # article_index knows of the retraction only after it was refreshed, together with the shards.
     assert story.remnants_before == []
     assert list(remnants(Lake(story.data))) == []
+
+
+def test_staleness_is_found_across_more_than_a_hundred_chunks(tmp_path):
+    """Through the planner and the real graph; Dagster stops tracking at 100 upstream partitions and says FRESH."""
+    lake = Lake(tmp_path)
+    values = settings.Settings(data_dir=tmp_path, chunk_span=SPAN)
+    graph = definitions.build(values).resolve_asset_graph()
+    planner = Planner(graph, lake, {}, lambda: [])
+    shelf = next(name for name in planner.assets if TABLES[name].partitioning == "shelf")
+    above = [name for name in planner.parents(shelf) if TABLES[name].partitioning == "chunk"]
+    keys = [f"PMC007-{i * 5:04d}" for i in range(130)]
+
+    def publish(name, key, n_in=0, **more):
+        # Only the number of rejects makes the content another one: no row is needed to tell versions apart.
+        rejects = [Reject("PMC1.1", name, RejectReason.RETRACTED, "test")] * n_in
+        version = graph.get(dg.AssetKey(name)).code_version or ""
+        given = {"inputs": {}, "config": {}, "rejects": rejects, "n_in": n_in, "n_out": 0} | more
+        lake.publish(TABLES[name], key, TABLES[name].empty(), code_version=version, **given)
+
+    for name in above:
+        for key in keys:
+            publish(name, key)
+    read = {f"{name}@{key}": lake.version(TABLES[name], key) for name in above for key in keys}
+    others = [name for name in planner.parents(shelf) if name not in above]
+    assert above and len(read) >= 130
+    publish(shelf, "PMC007", inputs=read)
+    planner.forget()
+    assert [r for r in planner.reasons(shelf, "PMC007") if r.detail in read] == []
+    publish(above[0], keys[77], n_in=1)
+    planner.forget()
+    changed = [str(r) for r in planner.reasons(shelf, "PMC007") if r.detail.split("@")[0] not in others]
+    assert changed == [f"input_changed: {above[0]}@{keys[77]}"]
