@@ -217,7 +217,7 @@ def remember(settings: Settings) -> None:
         value = getattr(settings, name)
         if name != "data_dir" and (name in FIXED_AT_FIRST_USE or value != field.default):
             plain = str(Path(value).absolute()) if isinstance(value, Path) else value
-            if name == "source" and "://" not in str(value):
+            if (name == "source" and "://" not in str(value)) or (name == "pubmed" and value != "eutils"):
                 plain = str(Path(value).absolute())
             lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
     path.parent.mkdir(parents=True, exist_ok=True)
