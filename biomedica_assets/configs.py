@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from biomedica_assets import evaluation
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.clip import profile
 from biomedica_assets.lib.clip.stage import recorded
@@ -167,6 +168,8 @@ def expected(settings: Settings) -> Expected:
         "checkpoints": lambda: recorded(
             training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
         ),
+        "zero_shot_scores": lambda: evaluation.config(settings).content(),
+        "retrieval_scores": lambda: evaluation.config(settings).content(),
         "pubmed_records": lambda: pubmed_provider(settings).recorded(),
         "release": lambda: release_config(settings).recorded(),
     }  # fmt: skip

@@ -68,6 +68,7 @@ class Bars(Progressing, Listener):
         if not plain.handlers:
             plain.addHandler(logging.StreamHandler(sys.stderr))
             plain.setLevel(logging.INFO)
+            plain.propagate = False
         return LogProgress(plain)
 
     def wave(self, wave: Wave, partitions: Sequence[str | None]) -> None:

@@ -7,9 +7,11 @@ Does not belong here: scoring, or deciding which tasks exist (``lib/evaluate/sui
 from collections.abc import Mapping, Sequence
 
 import polars as pl
+import yaml
 
 from biomedica_assets import composition, configs
 from biomedica_assets.lib.compute.local import available_cores
+from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.adapters.opening import TaskRoots, TaskStatus, open_task, task_status
 from biomedica_assets.lib.evaluate.leaderboard import COSTS
@@ -68,11 +70,32 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     taxonomy = lake.read(TAXONOMY, None).filter(pl.col("concept_id").is_in(frequent.implode()))
     names: dict[str, str] = dict(taxonomy.select("concept_id", "label").iter_rows())
     if len(names) < 2:
-        return made
+        return [*made, *labelled_by_hand(lake, recipe, pairs)]
     captions = {concept: (f"A figure showing: {name}.", f"{name}.") for concept, name in sorted(names.items())}
     task = classification_task("held_out_kinds", f"Kind of figure, {title}", captions, domain="own")
     rows = labelled.filter(pl.col("concept").is_in(list(names))).rename({"concept": "label"})
-    return [*made, frame_source(task, rows, lake.root)]
+    return [*made, frame_source(task, rows, lake.root), *labelled_by_hand(lake, recipe, pairs)]
+
+
+def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskSource]:
+    """Classification of held-out images by labels of your own.
+
+    For each ``tasks/held_out/<name>.yaml`` (``title``, and ``captions``: class -> caption options) with a
+    ``<name>.csv`` beside it (columns ``media_id`` and ``label``): the task ``<name>`` over those of its images that
+    lie in the recipe's test split.
+    """
+    folder = lake.root / "tasks" / "held_out"
+    made: list[TaskSource] = []
+    for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(said, dict) or not isinstance(said.get("captions"), dict):
+            raise PermanentFailure(f"{path}: expected `title` and `captions` (class -> list of caption options)")
+        labels = pl.read_csv(path.with_suffix(".csv"), schema={"media_id": pl.String, "label": pl.String})
+        rows = pairs.unique("item_id").join(labels, left_on="item_id", right_on="media_id")
+        captions = {str(label): tuple(map(str, texts)) for label, texts in said["captions"].items()}
+        task = classification_task(path.stem, f"{said.get('title', path.stem)} ({recipe})", captions, domain="own")
+        made.append(frame_source(task, rows, lake.root))
+    return made
 
 
 def statuses(settings: Settings) -> list[TaskStatus]:

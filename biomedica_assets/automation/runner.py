@@ -122,7 +122,7 @@ def walk(
                 ok = _run(job, instance, batch, outcome, told)
                 planner.forget()
                 if not ok:
-                    blocked |= planner.descendants(batch.assets) if wave.partitioning != "chunk" else set()
+                    blocked |= planner.descendants(batch.assets) if key is None else set()
                     break
             if outcome.left:
                 break

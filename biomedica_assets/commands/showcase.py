@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import rich.console
 import rich.table
+import yaml
 
 from biomedica_assets.commands.annotate import collect
 from biomedica_assets.console import bar
@@ -19,9 +20,11 @@ from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.demo import Truth, load_truth, write_mirror
 from biomedica_assets.lib.demo.draw import KINDS
 from biomedica_assets.lib.demo.score import score_extraction
+from biomedica_assets.lib.select import definition
+from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.overview import overview
-from biomedica_assets.lib.tables import ANNOTATIONS, CLUSTER_MODEL, CLUSTERS, FIGURE_LABELS, IMAGES
+from biomedica_assets.lib.tables import ANNOTATIONS, CLUSTERS, FIGURE_LABELS, IMAGES, RETRIEVAL_SCORES, ZERO_SHOT_SCORES
 from biomedica_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,12 +45,19 @@ SETTINGS: dict[str, Any] = {
 """Settings of the demo that differ from the defaults."""
 
 AUDITED_PER_LABEL = 10
+HELD_OUT = (0.1, 0.2)
+"""Shares of the articles for validation and test."""
 
 
 def invent(values: Settings, *, articles: int, seed: int) -> None:
     """Write the invented mirror; the same articles and seed give the same bytes, so a second time changes nothing."""
     with bar(rich.console.Console(stderr=True)) as progress:
         summary = write_mirror(Path(values.source_or_default), seed=seed, articles=articles, progress=progress)
+    # So few articles need a larger share held out than millions do.
+    for name in definition.names():
+        text = (definition.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+        splits = f"splits: {{validation: {HELD_OUT[0]}, test: {HELD_OUT[1]}}}\n"
+        atomic.write_bytes(values.data_dir / "recipes" / f"{name}.yaml", f"{text.rstrip()}\n{splits}".encode())
     print(
         f"Invented {summary.articles} articles with {summary.figures} figures in {len(summary.chunks)} chunks: "
         f"{summary.root}"
@@ -65,9 +75,7 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
     before_labels = set(planner.assets) - planner.descendants(["annotations", "annotator_agreement"])
     yield [*sorted(before_labels - {"duplicates", "evaluation_matches", "recipe"})]
     truth = image_truth(lake, load_truth(values.data_dir / "demo_truth.json"), taxonomy)
-    model = lake.version(CLUSTER_MODEL, None)
-    if model is None:
-        return
+    write_kinds(lake, load_truth(values.data_dir / "demo_truth.json"))
     right = simulate.cluster_truth(lake.scan(CLUSTERS).collect(), truth)
     simulate.cast(
         box, simulate.vote_on_clusters(right, simulate.THREE, current_model(lake)[0], taxonomy, seed=values.seed)
@@ -99,6 +107,22 @@ def image_truth(lake: Lake, truth: Truth, taxonomy: Taxonomy) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def write_kinds(lake: Lake, truth: Truth) -> None:
+    """The held-out task of the demo: which visual kind an image was drawn as, for images of one kind."""
+    kinds = {image.key: image.kind for image in truth.images if image.kind in KINDS}
+    rows = [
+        (media_id, kinds[key])
+        for media_id, key in lake.scan(IMAGES).select("media_id", "key").sort("media_id").collect().iter_rows()
+        if key in kinds
+    ]
+    captions = {kind: [KINDS[kind].title] for kind in sorted({kind for _, kind in rows})}
+    folder = lake.root / "tasks" / "held_out"
+    said = yaml.safe_dump({"title": "Visual kind as drawn", "captions": captions}, sort_keys=True)
+    atomic.write_bytes(folder / "drawn_kind.yaml", said.encode())
+    lines = ["media_id,label", *(f"{media_id},{kind}" for media_id, kind in rows)]
+    atomic.write_bytes(folder / "drawn_kind.csv", ("\n".join(lines) + "\n").encode())
+
+
 def names_of(kind: str) -> tuple[str, str]:
     """Global and local concept of a visual kind, in BIOMEDICA's words."""
     return KINDS[kind].global_concept, KINDS[kind].local_concept
@@ -117,10 +141,49 @@ def tell(values: Settings) -> None:
     for what, score in score_extraction(lake, truth).items():
         scores.add_row(what, f"{score.expected:,}", f"{score.found:,}", f"{score.recall:.4f}", f"{score.precision:.4f}")
     console.print(scores)
+    console.print(_labels(lake, truth))
+    console.print(_scores(lake))
     console.print(
         "\nNext:\n"
         "  [bold]make ui[/]  shows the graph, the checks and the pictures of every partition\n"
-        f"  [bold]biomedica sql --data-dir {values.data_dir} 'select kind, count(*) from figures group by kind'[/]\n"
+        f"  [bold]biomedica sql --data-dir {values.data_dir} 'from figures limit 5'[/]\n"
         "  [bold]biomedica run --data-dir data/mine --source s3://pmc-oa-opendata --chunk PMC011-0600[/]  a real chunk",
         highlight=False,
     )
+
+
+def _labels(lake: Lake, truth: Truth) -> rich.table.Table:
+    """Cluster purity, and precision and recall of the labels that simulated annotators led to."""
+    taxonomy = load()
+    right = image_truth(lake, truth, taxonomy)
+    kinds = {image.key: image.kind for image in truth.images}
+    keys = dict(lake.scan(IMAGES).select("media_id", "key").collect().iter_rows())
+    rows = lake.scan(CLUSTERS).select("media_id", "cluster").collect()
+    drawn = rows.with_columns(kind=pl.col("media_id").replace_strict({m: kinds.get(k) for m, k in keys.items()}))
+    counted = drawn.drop_nulls().group_by("cluster", "kind").len()
+    largest = counted.group_by("cluster").agg(pl.col("len").max())["len"].to_list()
+    purity = sum(largest) / max(1, sum(counted["len"].to_list()))
+    table = rich.table.Table(
+        "question", "all: precision", "recall", "confidence 0.8: precision", "recall",
+        title=f"labels from simulated annotators; purity of the clusters {purity:.3f}",
+    )  # fmt: skip
+    labels = lake.scan(FIGURE_LABELS).collect()
+    every, strict = simulate.score(labels, right), simulate.score(labels, right, threshold=0.8)
+    for one, two in zip(every.to_dicts(), strict.to_dicts(), strict=True):
+        if one["n_true"]:
+            shares = (one["precision"], one["recall"], two["precision"], two["recall"])
+            table.add_row(one["question"], *("-" if share is None else f"{share:.3f}" for share in shares))
+    return table
+
+
+def _scores(lake: Lake) -> rich.table.Table:
+    """Base, trained and interpolated weights of each recipe on articles that were held out, with intervals."""
+    table = rich.table.Table("model", "task", "measure", "value", "95 % interval", "chance", title="held-out articles")
+    frames = [lake.scan(ZERO_SHOT_SCORES).collect(), lake.scan(RETRIEVAL_SCORES).collect()]
+    wanted = (pl.col("task") == "drawn_kind") & (pl.col("metric") == "accuracy") | (pl.col("metric") == "recall_at_1")
+    for row in pl.concat(frames, how="diagonal").filter(wanted).sort("model", "task").to_dicts():
+        task = f"{row['task']} {row.get('direction') or ''}".strip()
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        chance = "" if row["chance"] is None else f"{row['chance']:.3f}"
+        table.add_row(row["model"], task, row["metric"], f"{row['value']:.3f}", interval, chance)
+    return table
