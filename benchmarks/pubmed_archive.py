@@ -40,7 +40,8 @@ def record(pmid: int) -> str:
         for n in range(20)
     )
     return (
-        f'<PubmedArticle><MedlineCitation Status="MEDLINE"><PMID Version="1">{pmid}</PMID><DateRevised><Year>2026</Year>'
+        f'<PubmedArticle><MedlineCitation Status="MEDLINE"><PMID Version="1">{pmid}</PMID>'
+        "<DateRevised><Year>2026</Year>"
         f"<Month>1</Month><Day>2</Day></DateRevised><Article><ArticleTitle>Title {pmid}</ArticleTitle>"
         f"<Abstract>{sections}</Abstract></Article><MeshHeadingList>{mesh}</MeshHeadingList></MedlineCitation><PubmedData>"
         f"<ReferenceList>{references}</ReferenceList></PubmedData></PubmedArticle>"
