@@ -5,6 +5,7 @@ Belongs here: what has to be there before anything of Dagster runs. It imports D
 
 from __future__ import annotations
 
+import fcntl
 import os
 from importlib import resources
 from pathlib import Path
@@ -46,5 +47,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The persistent instance of the data directory, the one that the UI shows."""
     import dagster as dg
 
-    prepare(settings)
-    return dg.DagsterInstance.get()
+    home = prepare(settings)
+    # Two commands that create the databases of a new instance at once leave it broken for good (measured with dagster
+    # 1.13.27: "Version table 'alembic_version' has more than one head present").
+    with (home / "opening.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return dg.DagsterInstance.get()

@@ -16,6 +16,9 @@ ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
 
 
+OURS = "biomedica_assets."
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
     """One Dagster run: these assets of this partition."""
@@ -168,9 +171,14 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+            innermost = error
+            while error is not None:
+                # Ours say what to do; what they were raised from (an errno) does not.
+                if error.message.startswith(OURS):
+                    name, _, message = error.message.strip().partition(": ")
+                    return f"{event.step_key}: {name.rpartition('.')[2]}: {message}"
+                innermost, error = error, error.cause
+            return f"{event.step_key}: {innermost.message.strip() if innermost else 'failed'}"
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation = event.asset_check_evaluation_data
             if not evaluation.passed and evaluation.blocking:
