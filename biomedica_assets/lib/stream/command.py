@@ -13,7 +13,7 @@ from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.stream.index import Index
-from biomedica_assets.lib.stream.virtual import Selection, chunks, open_source, widen_pipe, write_all
+from biomedica_assets.lib.stream.virtual import Selection, open_source, send
 
 READER_LEFT = 141
 
@@ -76,8 +76,5 @@ def _run(options: argparse.Namespace) -> int:
         ext=options.ext,
     )
     source = open_source(index, options.base or str(options.data_dir), token)
-    out = sys.stdout.fileno()
-    widen_pipe(out)
-    for piece in chunks(index, source, wanted):
-        write_all(out, piece)
+    send(index, source, wanted, sys.stdout.fileno())
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.index import ShardFile
+from biomedica_assets.lib.stream.index import TAR_BLOCK, ShardFile
 from biomedica_assets.lib.stream.ranges import Range, check_size
 
 LONGEST = 1 << 20
@@ -31,48 +31,70 @@ class LocalShards:
     def read(self, ranges: Iterable[Range]) -> Iterator[memoryview]:
         """See ``Source.read``; the views share one buffer of ``LONGEST`` bytes."""
         buffer = memoryview(bytearray(LONGEST))
+        for wanted in self.ahead(ranges):
+            yield self._fill(buffer[: wanted.end - wanted.start], wanted.shard, wanted.start)
+
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[Range]:
+        """The ranges in order, each announced to the kernel ``AHEAD`` ranges before its turn; closes the files."""
         coming: deque[Range] = deque()
         try:
             for wanted in ranges:
-                self._announce(wanted)
+                if hasattr(os, "posix_fadvise"):  # macOS has none and reads ahead by itself
+                    length = wanted.end - wanted.start
+                    os.posix_fadvise(self.file(wanted.shard), wanted.start, length, os.POSIX_FADV_WILLNEED)
                 coming.append(wanted)
                 if len(coming) > AHEAD:
-                    yield self._bytes(coming.popleft(), buffer)
+                    yield coming.popleft()
             while coming:
-                yield self._bytes(coming.popleft(), buffer)
+                yield coming.popleft()
         finally:
             for file in self._files.values():
                 os.close(file)
             self._files.clear()
 
-    def _announce(self, wanted: Range) -> None:
-        if hasattr(os, "posix_fadvise"):  # macOS has none and reads ahead by itself
-            os.posix_fadvise(self._file(wanted.shard), wanted.start, wanted.end - wanted.start, os.POSIX_FADV_WILLNEED)
+    def bytes_of(self, shard: int, start: int, length: int = TAR_BLOCK) -> bytes:
+        """A few bytes of a shard.
 
-    def _bytes(self, wanted: Range, buffer: memoryview) -> memoryview:
-        path, file = self._root / self._shards[wanted.shard].path, self._file(wanted.shard)
-        view, got = buffer[: wanted.end - wanted.start], 0
+        Raises:
+            StreamError: they cannot be read.
+        """
+        return bytes(self._fill(memoryview(bytearray(length)), shard, start))
+
+    def name(self, shard: int) -> str:
+        """Path of a shard, for messages."""
+        return str(self._root / self._shards[shard].path)
+
+    def _fill(self, view: memoryview, shard: int, start: int) -> memoryview:
+        file, got = self.file(shard), 0
         try:
             while got < len(view):
-                n = os.preadv(file, [view[got:]], wanted.start + got)
+                n = os.preadv(file, [view[got:]], start + got)
                 if n == 0:
-                    raise StreamError(f"{path} ends before byte {wanted.end:,}; build the recipe again")
+                    raise StreamError(
+                        f"{self.name(shard)} ends before byte {start + len(view):,}; build the recipe again"
+                    )
                 got += n
         except OSError as error:
-            raise StreamError(f"cannot read {path} at byte {wanted.start + got:,}: {error.strerror}") from error
+            raise StreamError(f"cannot read {self.name(shard)} at byte {start + got:,}: {error.strerror}") from error
         return view
 
-    def _file(self, shard: int) -> int:
+    def file(self, shard: int) -> int:
+        """Descriptor of a shard, opened and its size checked when it is first asked for.
+
+        Raises:
+            StreamError: it cannot be opened, or has another size than the recipe knows.
+        """
         if shard in self._files:
             self._files.move_to_end(shard)
             return self._files[shard]
-        path = self._root / self._shards[shard].path
         try:
-            file = os.open(path, os.O_RDONLY)
+            file = os.open(self.name(shard), os.O_RDONLY)
         except OSError as error:
-            raise StreamError(f"cannot open the shard {path}: {error.strerror}. Materialise shards again.") from error
+            raise StreamError(
+                f"cannot open the shard {self.name(shard)}: {error.strerror}. Materialise shards again."
+            ) from error
         self._files[shard] = file
-        check_size(os.fstat(file).st_size, self._shards[shard].bytes, str(path))
+        check_size(os.fstat(file).st_size, self._shards[shard].bytes, self.name(shard))
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
         return file

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import member_size
 
-_BLOCK = 512
+BLOCK = 512
 _MAGIC = slice(257, 262)
 
 
@@ -39,16 +39,16 @@ class Members:
                 step = min(self._left, len(view) - at)
                 self._left -= step
                 at += step
-            elif not self._header and len(view) - at >= _BLOCK:
-                self._enter(bytes(view[at : at + _BLOCK]), shard)
-                at += _BLOCK
+            elif not self._header and len(view) - at >= BLOCK:
+                self._enter(bytes(view[at : at + BLOCK]), shard)
+                at += BLOCK
             else:
                 if at > begin:
                     yield view[begin:at]
-                part = view[at : at + _BLOCK - len(self._header)]
+                part = view[at : at + BLOCK - len(self._header)]
                 self._header += part
                 begin = at = at + len(part)
-                if len(self._header) == _BLOCK:
+                if len(self._header) == BLOCK:
                     whole = bytes(self._header)
                     self._header.clear()
                     self._enter(whole, shard)
@@ -57,12 +57,21 @@ class Members:
             yield view[begin:at]
 
     def _enter(self, header: bytes, shard: str) -> None:
-        try:
-            if header[_MAGIC] != b"ustar":
-                raise ValueError("no ustar header")
-            size = member_size(header)
-        except ValueError as error:
-            raise StreamError(
-                f"{shard}: no member starts where the recipe says ({error}); the shard changed, build the recipe again"
-            ) from error
-        self._left = -(-size // _BLOCK) * _BLOCK
+        self._left = data_bytes(header, shard)
+
+
+def data_bytes(header: bytes, shard: str) -> int:
+    """Bytes of a member after its header, padding included.
+
+    Raises:
+        StreamError: the bytes are no header; the message names the shard.
+    """
+    try:
+        if header[_MAGIC] != b"ustar":
+            raise ValueError("no ustar header")
+        size = member_size(header)
+    except ValueError as error:
+        raise StreamError(
+            f"{shard}: no member starts where the recipe says ({error}); the shard changed, build the recipe again"
+        ) from error
+    return -(-size // BLOCK) * BLOCK

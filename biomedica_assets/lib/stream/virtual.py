@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from biomedica_assets.lib.stream import pipes
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header
 from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, Index
@@ -20,7 +20,6 @@ END_OF_TAR = bytes(2 * TAR_BLOCK)
 BROKEN = header("stream-broken.txt", TAR_BLOCK)
 """A member whose data never comes. Readers that take the end of the bytes for the end of the tar (Python's tarfile
 does, between members) fail on it, so that a sample lost to a dead disk cannot pass for an epoch a little shorter."""
-_LARGEST_PIPE = 1 << 20
 
 
 class Selection(NamedTuple):
@@ -130,18 +129,23 @@ def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:
         yield wanted
 
 
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write everything to a file descriptor."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def send(index: Index, source: ShardSource, wanted: Selection, descriptor: int) -> None:
+    """Write a virtual shard to a file descriptor, without a copy through this process where that can be.
 
-
-def widen_pipe(descriptor: int) -> None:
-    """Let a pipe hold 1 MiB instead of 64 KiB, where the system allows it: fewer switches between the two ends."""
+    Raises:
+        StreamError: as in ``chunks``; what was written then is no whole tar.
+        BrokenPipeError: the reader left.
+    """
+    pipes.widen(descriptor)
+    if wanted.caption is not None or not isinstance(source, LocalShards) or not pipes.can_splice(descriptor):
+        for piece in chunks(index, source, wanted):
+            pipes.write_all(descriptor, piece)
+        return
+    splicer = pipes.Splicer(source, descriptor)
     try:
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _LARGEST_PIPE)
-    except (ImportError, AttributeError, OSError):
-        return  # not Linux, not a pipe, or over the user's limit: the size it has serves
+        splicer.send(joined(entries(index, wanted), source.longest))
+    except StreamError:
+        if splicer.between:
+            pipes.write_all(descriptor, BROKEN)
+        raise
+    pipes.write_all(descriptor, END_OF_TAR)
