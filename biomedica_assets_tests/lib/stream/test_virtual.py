@@ -192,3 +192,24 @@ def test_wherever_the_source_breaks_off_the_tar_is_no_whole_one(physical: Physic
         written.extend(bytes(piece) for piece in chunks(index, Breaking(), Selection(of=1, shuffle=False)))
     with pytest.raises(tarfile.ReadError):
         read_tar(b"".join(written))
+
+
+@pytest.mark.parametrize("options", [(), ("--caption", "caption")])
+def test_what_a_command_wrote_before_it_failed_is_no_whole_tar(physical: Physical, options: tuple[str, ...]) -> None:
+    """Into a pipe pages of files are handed on as they are, another way than that of the bytes of other captions."""
+    index = physical.index()
+    path = physical.root / "shards/002.tar"
+    path.write_bytes(bytes(path.stat().st_size))
+    done = _run("--index", str(index.path), "--data-dir", str(physical.root), "--of", "1", "--no-shuffle", *options)
+    assert done.returncode == 1
+    assert b"002.tar: no member starts where the recipe says" in done.stderr
+    with pytest.raises(tarfile.ReadError):
+        read_tar(done.stdout)
+
+
+def test_long_samples_go_through_a_pipe_unchanged(tmp_path: Path) -> None:
+    """Samples longer than a range: members begin in one range and end in another."""
+    physical = build(tmp_path, shards=2, samples=3, draw=lambda rng: rng.randbytes(2_500_000))
+    index = physical.index()
+    done = _run("--index", str(index.path), "--data-dir", str(tmp_path), "--of", "1")
+    assert (done.returncode, done.stdout) == (0, tar_of(index, tmp_path, Selection(of=1)))
