@@ -66,15 +66,20 @@ def test_partitions_are_those_of_the_table(graph):
         assert (node.partitions_def is None) == (table.partitioning == "none"), key
 
 
+# Drawn from the rows of a few images of every chunk: what Dagster's badge misses there, the planner sees.
+WIDE = {("contact_sheets", "captions"), ("contact_sheets", "clusters"), ("contact_sheets", "images")}
+
+
 def test_no_edge_has_a_hundred_upstream_partitions(graph):
     """Dagster silently stops tracking staleness there: fan-ins go through shelves."""
+    found = set()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        for parent in node.parent_keys:
+        for parent in node.parent_keys if node.partitions_def is None else ():
             above = graph.get(parent).partitions_def
-            if above is None or node.partitions_def is not None:
-                continue
-            assert len(above.get_partition_keys()) < 100, f"{key.to_user_string()} reads {parent.to_user_string()}"
+            if above is not None and len(above.get_partition_keys()) >= 100:
+                found.add((key.to_user_string(), parent.to_user_string()))
+    assert found <= WIDE, found - WIDE
 
 
 def test_every_asset_says_what_it_is(graph):

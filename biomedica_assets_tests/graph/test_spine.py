@@ -35,7 +35,7 @@ class Place:
         return runner.walk(self.definitions, self.instance, self.planner, **({"select": SPINE} | more))
 
     def digests(self):
-        """Bytes of every file that is data (not locks, Dagster's own, or the mirror's ledger, which holds file times)."""
+        """Bytes of every file that is data: not locks, not Dagster's own, not the mirror's ledger of file times."""
         return {
             path.relative_to(self.lake.root): path.read_bytes()
             for folder in ("tables", "shards", "mirror")

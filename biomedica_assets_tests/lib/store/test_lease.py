@@ -25,9 +25,9 @@ def holder(tmp_path):
 
 
 def test_a_second_run_of_the_partition_is_refused_and_told_who_holds_it(tmp_path, holder):
-    with pytest.raises(lease.PartitionBusy, match=f"images of C is being made by process {holder.pid}"):
-        with lease.hold(tmp_path, ["images"], "C"):
-            pass
+    refused = pytest.raises(lease.PartitionBusy, match=f"images of C is being made by process {holder.pid}")
+    with refused, lease.hold(tmp_path, ["images"], "C"):
+        pass
 
 
 def test_other_partitions_and_assets_are_free(tmp_path, holder):
