@@ -206,6 +206,15 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     tasks.add_argument("--how", action="store_true", help="for each missing task: what is missing and how to get it")
     tasks.add_argument("--task", metavar="NAME", help="only explain this one")
 
+    copy = _add(
+        commands, "export", "data.export",
+        "Write a recipe's split as physical WebDataset shards, for readers that cannot take `biomedica stream`.",
+    )  # fmt: skip
+    copy.add_argument("target", type=Path, metavar="FOLDER", help="folder to write to")
+    copy.add_argument("--recipe", required=True, help="name of the recipe")
+    copy.add_argument("--split", default="train", help="train, validation or test (default train)")
+    copy.add_argument("--of", type=int, help="number of shards of each image format (default: by size)")
+
     commands.add_parser(
         "stream", add_help=False,
         help="Write a virtual shard of a recipe to standard output (`biomedica stream --help`)",

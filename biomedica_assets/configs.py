@@ -41,7 +41,7 @@ NOT_IN_A_RELEASE = {
     "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
-Expected = Mapping[str, Callable[[], Mapping[str, Any]]]
+Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]
 
 
 def selection_rules(settings: Settings) -> SelectionRules:
@@ -153,23 +153,24 @@ def training_limits(settings: Settings) -> Limits:
 
 
 def expected(settings: Settings) -> Expected:
-    """Asset -> settings that shape its content, as its manifest records them."""
+    """Asset -> function from a partition to the settings that shape its content, as its manifest records them."""
     limits = image_limits(settings)
     return {
-        "article_index": lambda: selection_rules(settings).as_config(),
-        "images": lambda: {
+        "article_index": lambda _: selection_rules(settings).as_config(),
+        "images": lambda _: {
             "kinds": sorted(DEFAULT_KINDS), "max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes,
             "min_side": limits.min_side,
         },
-        "shards": lambda: shard_config(settings).recorded(),
-        "embeddings": lambda: described(settings.encoder, settings.preprocessing),
-        "cluster_model": lambda: dataclasses.asdict(clusters(settings)),
-        "contact_sheets": lambda: dataclasses.asdict(contact_sheets(settings)),
-        "checkpoints": lambda: recorded(
+        "shards": lambda _: shard_config(settings).recorded(),
+        "embeddings": lambda _: described(settings.encoder, settings.preprocessing),
+        "cluster_model": lambda _: dataclasses.asdict(clusters(settings)),
+        "contact_sheets": lambda _: dataclasses.asdict(contact_sheets(settings)),
+        "checkpoints": lambda _: recorded(
             training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
         ),
-        "zero_shot_scores": lambda: evaluation.config(settings).content(),
-        "retrieval_scores": lambda: evaluation.config(settings).content(),
-        "pubmed_records": lambda: pubmed_provider(settings).recorded(),
-        "release": lambda: release_config(settings).recorded(),
+        "zero_shot_scores": lambda _: evaluation.config(settings).content(),
+        "retrieval_scores": lambda _: evaluation.config(settings).content(),
+        "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),
+        "pubmed_records": lambda _: pubmed_provider(settings).recorded(),
+        "release": lambda _: release_config(settings).recorded(),
     }  # fmt: skip

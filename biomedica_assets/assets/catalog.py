@@ -3,6 +3,7 @@
 import dagster as dg
 
 from biomedica_assets.assets.article_index import pmc_inventory
+from biomedica_assets.lib.select import catalog_view
 from biomedica_assets.lib.store import catalog as views
 from biomedica_assets.lib.tables import CATALOG
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
@@ -18,6 +19,11 @@ from biomedica_assets.resources import LakeResource, SettingsResource
     metadata=definition_metadata(CATALOG),
 )
 def catalog(context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource) -> dg.MaterializeResult:
-    """`data/catalog.duckdb`: one view per table. Views read what exists when they are asked, so it is never behind."""
+    """`catalog.duckdb`: one view per table, and `samples`, what recipes choose from.
+
+    Views read what exists when they are asked, so the catalog is never behind.
+    """
     with lake.hold(context) as data:
-        return as_result(views.build_catalog(data), data, tolerance=settings.open().max_reject_fraction)
+        return as_result(
+            views.build_catalog(data, [catalog_view.view_sql()]), data, tolerance=settings.open().max_reject_fraction
+        )

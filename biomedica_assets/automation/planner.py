@@ -16,8 +16,8 @@ from biomedica_assets.lib.lineage import stale
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES, Table
 
-Expected = Mapping[str, Callable[[], Mapping[str, Any]]]
-"""Asset -> the settings that shape its content, as its manifest would record them."""
+Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]
+"""Asset -> function from a partition to the settings that shape it, as its manifest would record them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Planner:
         table = TABLES[asset]
         expected = stale.Expectation(
             code_version=self._node(asset).code_version,
-            config=self._expected[asset]() if asset in self._expected else None,
+            config=self._expected[asset](partition) if asset in self._expected else None,
             inputs=self._versions.inputs(table, partition, [self._table(p) for p in self.parents(asset)]),
         )
         return tuple(stale.reasons(self._versions.manifest(table, partition), expected))

@@ -37,3 +37,23 @@ def sql(arguments: argparse.Namespace) -> int:
     text = frame.write_csv() if arguments.format == "csv" else frame.write_ndjson()
     sys.stdout.write(text)
     return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """``biomedica export``: physical shards of one split of a recipe."""
+    import rich.console
+
+    from biomedica_assets import settings
+    from biomedica_assets.console import bar
+    from biomedica_assets.lib.stream import export as copies
+    from biomedica_assets.lib.stream.find import find_index
+    from biomedica_assets.lib.stream.index import Index
+    from biomedica_assets.lib.stream.virtual import Selection
+
+    root = settings.load(data_dir=arguments.data_dir).data_dir
+    wanted = Selection(split=arguments.split, of=arguments.of)
+    with bar(rich.console.Console(stderr=True)) as progress:
+        index = Index(find_index(root, arguments.recipe))
+        made = copies.export(index, str(root), arguments.target, wanted, progress=progress)
+    print(f"{len(made):,} shards in {arguments.target}")
+    return 0

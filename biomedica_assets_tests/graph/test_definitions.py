@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from biomedica_assets import definitions
+from biomedica_assets import configs, definitions, settings
 from biomedica_assets.lib.tables import TABLES
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
@@ -93,6 +93,17 @@ def test_every_asset_says_what_it_is(graph):
 def test_what_runs_by_itself_is_off_until_switched_on(loaded):
     assert all(s.default_status == dg.DefaultScheduleStatus.STOPPED for s in loaded.schedules)
     assert all(s.default_status == dg.DefaultSensorStatus.STOPPED for s in loaded.sensors)
+
+
+def test_an_edited_recipe_makes_its_own_partition_stale_and_no_other(tmp_path):
+    values = settings.Settings(data_dir=tmp_path)
+    asked = ("full", "balanced")
+    before = [configs.expected(values)["recipe"](name) for name in asked]
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "full.yaml").write_text("{title: mine, seed: 5}")
+    after = [configs.expected(values)["recipe"](name) for name in asked]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
 
 
 if __name__ == "__main__":

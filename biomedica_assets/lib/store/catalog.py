@@ -7,7 +7,7 @@ a file without rows beside the partitions lets it answer before the first one do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -20,15 +20,20 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import PART, REJECTS_PART, Lake
 from biomedica_assets.lib.tables import CATALOG, REJECTS, TABLES, Table
 
-VERSION = "1"
+VERSION = "2"
 FILE = "catalog.duckdb"
 _EMPTY = "_empty"
 
 
-def build_catalog(lake: Lake) -> Report:
-    """Stage of the asset ``catalog``: the DuckDB file, and a table that says which views it has."""
+def build_catalog(lake: Lake, further: Sequence[str] = ()) -> Report:
+    """Stage of the asset ``catalog``: the DuckDB file, and a table that says which views it has.
+
+    Args:
+        lake: the data directory.
+        further: statements that make views over those of the tables.
+    """
     began = time.perf_counter()
-    path = build(lake)
+    path = build(lake, further=further)
     rows: list[dict[str, object]] = [
         {
             "view": t.name,
@@ -51,11 +56,13 @@ def build_catalog(lake: Lake) -> Report:
     )  # fmt: skip
 
 
-def build(lake: Lake, tables: Iterable[Table] | None = None) -> Path:
-    """Write ``catalog.duckdb`` with one view per table and ``rejects``; replaces an earlier one atomically."""
+def build(lake: Lake, tables: Iterable[Table] | None = None, *, further: Sequence[str] = ()) -> Path:
+    """Write ``catalog.duckdb`` with one view per table, ``rejects`` and ``further``; replaces it atomically."""
     path = lake.root / FILE
     with atomic.replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
         create_views(connection, lake, tables)
+        for statement in further:
+            connection.execute(statement)
     return path
 
 
