@@ -107,8 +107,8 @@ def test_a_run_tells_its_steps_and_what_it_cost(uninterrupted):
 def gated(folder, root):
     """Shards that go through a shell which holds back the last of the three epochs while ``held`` exists.
 
-    A cancellation reaches the trainer some time after the step that caused it, and three epochs of two batches take less
-    than that on a busy machine: without the gate the run sometimes ended before it was told to.
+    A cancellation reaches the trainer some time after the step that caused it, and three epochs of two batches take
+    less than that on a busy machine: without the gate the run sometimes ended before it was told to.
     """
     folder.mkdir()
     (folder / "gate.sh").write_text(
