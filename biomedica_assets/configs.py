@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomedica_assets import evaluation
+from biomedica_assets import evaluation, test_sets
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.clip import profile
 from biomedica_assets.lib.clip.stage import recorded
@@ -20,6 +20,7 @@ from biomedica_assets.lib.cluster import FitSettings, SheetSettings
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.embed import described
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
 from biomedica_assets.lib.images.stage import DEFAULT_KINDS
 from biomedica_assets.lib.images.verify import ImageLimits
 from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
@@ -29,6 +30,7 @@ from biomedica_assets.lib.pubmed.stage import Off, Provider
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.select import definition
+from biomedica_assets.lib.select.decontamination import MatchRules
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.settings import Settings
@@ -168,8 +170,14 @@ def expected(settings: Settings) -> Expected:
         "checkpoints": lambda _: recorded(
             training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
         ),
-        "zero_shot_scores": lambda _: evaluation.config(settings).content(),
-        "retrieval_scores": lambda _: evaluation.config(settings).content(),
+        "evaluation_matches": lambda _: dataclasses.asdict(MatchRules()) | test_sets.recorded(settings),
+        "zero_shot_scores": lambda _: (
+            evaluation.config(settings).content() | evaluation.recorded(settings, zero_shot_stage.KINDS)
+        ),
+        "retrieval_scores": lambda _: (
+            evaluation.config(settings).content() | evaluation.recorded(settings, retrieval_stage.KINDS)
+        ),
+        "contamination": lambda _: {"near": True} | evaluation.recorded(settings),
         "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),
         "pubmed_records": lambda _: pubmed_provider(settings).recorded(),
         "release": lambda _: release_config(settings).recorded(),

@@ -1,22 +1,20 @@
 """What a recipe is evaluated with: its checkpoints as models, its held-out articles and the registered sets as tasks.
 
 Belongs here: adapters of a few lines between the tables of other subjects and ``lib.evaluate``.
-Does not belong here: scoring, or deciding which tasks exist (``lib/evaluate/suites``).
+Does not belong here: scoring, which tasks exist (``lib/evaluate/suites``), or where their files are (``test_sets``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 import yaml
 
-from biomedica_assets import composition, configs
+from biomedica_assets import composition, configs, test_sets
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
-from biomedica_assets.lib.evaluate.adapters.opening import TaskRoots, TaskStatus, open_task, task_status
 from biomedica_assets.lib.evaluate.leaderboard import COSTS
 from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance
-from biomedica_assets.lib.evaluate.registry import load_registry
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.store.lake import Lake
@@ -32,6 +30,12 @@ def config(settings: Settings) -> EvalConfig:
     """How models are evaluated."""
     device = configs.training_device(settings).kind
     return EvalConfig(seed=settings.seed, device=device, threads=settings.workers or max(2, available_cores()))
+
+
+def recorded(settings: Settings, kinds: Collection[str] = test_sets.KINDS) -> dict[str, str]:
+    """What manifests of scores record of their tests; labels of your own are classification tasks."""
+    labels = test_sets.recorded_labels(settings) if "single_label" in kinds else {}
+    return test_sets.recorded(settings, kinds) | labels
 
 
 def models(lake: Lake, recipe: str) -> list[ModelSpec]:
@@ -52,14 +56,15 @@ def models(lake: Lake, recipe: str) -> list[ModelSpec]:
 
 
 def tasks(lake: Lake, recipe: str, settings: Settings) -> list[TaskSource]:
-    """The held-out tasks of the lake, and every registered task whose files are on this machine."""
-    return [*held_out(lake, recipe), *registered(settings)]
+    """The held-out tasks of the lake, and every task of the registry whose files are on this machine."""
+    return [*held_out(lake, recipe), *test_sets.ready(settings)]
 
 
 def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     """Retrieval, and classification by concept, on the articles of the recipe's test split.
 
-    Concepts are the propagated labels of the annotators: the classification measures agreement with them.
+    Concepts are the labels of clusters, propagated to their images: a model that is right here agrees with the
+    annotators and the clustering, and not always with the picture. The task's title says so wherever it is shown.
     """
     pairs = composition.held_out_pairs(lake, recipe, HELD_OUT)
     title = f"held-out articles of {recipe}"
@@ -72,7 +77,7 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     if len(names) < 2:
         return [*made, *labelled_by_hand(lake, recipe, pairs)]
     captions = {concept: (f"A figure showing: {name}.", f"{name}.") for concept, name in sorted(names.items())}
-    task = classification_task("held_out_kinds", f"Kind of figure, {title}", captions, domain="own")
+    task = classification_task("held_out_kinds", f"Kind by propagated cluster labels, {title}", captions, domain="own")
     rows = labelled.filter(pl.col("concept").is_in(list(names))).rename({"concept": "label"})
     return [*made, frame_source(task, rows, lake.root), *labelled_by_hand(lake, recipe, pairs)]
 
@@ -84,9 +89,8 @@ def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskS
     ``<name>.csv`` beside it (columns ``media_id`` and ``label``): the task ``<name>`` over those of its images that
     lie in the recipe's test split.
     """
-    folder = lake.root / "tasks" / "held_out"
     made: list[TaskSource] = []
-    for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
+    for path in test_sets.held_out_files(lake.root):
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(said, dict) or not isinstance(said.get("captions"), dict):
             raise PermanentFailure(f"{path}: expected `title` and `captions` (class -> list of caption options)")
@@ -96,17 +100,6 @@ def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskS
         task = classification_task(path.stem, f"{said.get('title', path.stem)} ({recipe})", captions, domain="own")
         made.append(frame_source(task, rows, lake.root))
     return made
-
-
-def statuses(settings: Settings) -> list[TaskStatus]:
-    """Readiness of every registered task; test sets lie in the folder ``tasks`` of the data directory."""
-    return task_status(load_registry().values(), TaskRoots(settings.data_dir.absolute() / "tasks"))
-
-
-def registered(settings: Settings) -> list[TaskSource]:
-    """Registered tasks whose files are on this machine."""
-    roots = TaskRoots(settings.data_dir.absolute() / "tasks")
-    return [source for status in statuses(settings) if status.ready for source in open_task(status.task, roots)]
 
 
 def training_images(lake: Lake, recipe: str) -> pl.DataFrame:

@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from biomedica_assets import evaluation, settings
+from biomedica_assets import evaluation, settings, test_sets
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
@@ -93,7 +93,7 @@ def test_training_costs_are_those_of_our_models(lake):
 
 def test_a_recipe_goes_through_both_stages(lake):
     values = settings.load(data_dir=lake.root)
-    assert evaluation.registered(values) == []
+    assert test_sets.ready(values) == []
     opener = Opener(wrong=["full-base"])
     for stage, table in ((zero_shot_stage, ZERO_SHOT_SCORES), (retrieval_stage, RETRIEVAL_SCORES)):
         report = stage.score_recipe(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from biomedica_assets import evaluation
+from biomedica_assets import evaluation, test_sets
 from biomedica_assets.assets.checkpoints import checkpoints
 from biomedica_assets.lib.evaluate import contamination as overlap
 from biomedica_assets.lib.evaluate import leaderboard_stage, retrieval_stage, scoring, zero_shot_stage
@@ -48,6 +48,7 @@ def zero_shot_scores(
             evaluation.models(data, recipe),
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
+            recorded=evaluation.recorded(values, zero_shot_stage.KINDS),
             inputs=_inputs(data, recipe),
             progress=progress.open(context.log),
         )
@@ -80,6 +81,7 @@ def retrieval_scores(
             evaluation.models(data, recipe),
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
+            recorded=evaluation.recorded(values, retrieval_stage.KINDS),
             inputs=_inputs(data, recipe),
             progress=progress.open(context.log),
         )
@@ -107,6 +109,7 @@ def contamination(
             evaluation.training_images(data, recipe),
             evaluation.tasks(data, recipe, values),
             matches=data.read(EVALUATION_MATCHES, None),
+            recorded=evaluation.recorded(values),
             inputs=data.inputs((RECIPE, recipe), (TAXONOMY, None), (EVALUATION_MATCHES, None)),
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
@@ -130,7 +133,7 @@ def leaderboard(
         report = leaderboard_stage.publish_leaderboard(
             data,
             costs=evaluation.costs(data, recipes),
-            not_ready=[status for status in evaluation.statuses(values) if not status.ready],
+            not_ready=[status for status in test_sets.statuses(values) if not status.ready],
             inputs=data.inputs(*((CHECKPOINTS, recipe) for recipe in recipes)),
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)

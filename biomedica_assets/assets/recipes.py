@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from biomedica_assets import evaluation
+from biomedica_assets import test_sets
 from biomedica_assets.assets.images import images
 from biomedica_assets.lib.evaluate.task import Image, Item
 from biomedica_assets.lib.images.verify import ImageLimits, measure
@@ -93,11 +93,14 @@ def evaluation_matches(
     """Images that an evaluation task on this machine also uses, in any orientation; recipes leave them out."""
     values, shown = settings.open(), progress.open(context.log)
     limits = ImageLimits(max_pixels=values.max_pixels, min_side=1)
+    recorded = test_sets.recorded(values)  # before they are read: what changes meanwhile makes this stale again
     with lake.hold(context) as data:
         tests, rejects = decontamination.hash_test_images(
             _test_images(values), lambda image: measure(image, limits), progress=shown
         )
-        report = decontamination.build_evaluation_matches(data, tests, rejects=rejects, progress=shown)
+        report = decontamination.build_evaluation_matches(
+            data, tests, rejects=rejects, recorded=recorded, progress=shown
+        )
         return as_result(report, data, tolerance=values.max_reject_fraction)
 
 
@@ -131,7 +134,7 @@ def recipe(
 
 def _test_images(settings: Settings) -> Iterator[tuple[str, str, Image]]:
     """Task, item and picture of every test set on this machine."""
-    for source in evaluation.registered(settings):
+    for source in test_sets.ready(settings):
         for item in source.read():
             if isinstance(item, Item):
                 yield source.task.name, item.item_id, item.image

@@ -9,9 +9,9 @@ from biomedica_assets import settings
 
 def tasks(arguments: argparse.Namespace) -> int:
     """``biomedica tasks``: ready or not, and how to get what is missing."""
-    from biomedica_assets import evaluation
+    from biomedica_assets import test_sets
 
-    found = evaluation.statuses(settings.load(data_dir=arguments.data_dir))
+    found = test_sets.statuses(settings.load(data_dir=arguments.data_dir))
     ready = [status for status in found if status.ready]
     for status in sorted(found, key=lambda s: (not s.ready, s.task.suite, s.task.name)):
         mark = "ready  " if status.ready else "missing"

@@ -31,6 +31,7 @@ def report_contamination(
     sources: Sequence[TaskSource],
     *,
     matches: pl.DataFrame | None = None,
+    recorded: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | None = None,
 ) -> Report:
     """Compare each task's images with a recipe's training images and publish ``contamination``.
@@ -42,6 +43,7 @@ def report_contamination(
         sources: the tasks.
         matches: ``evaluation_matches``: near copies of the test images in the lake; None if they were not looked for,
             then the table says so with a null.
+        recorded: versions of the test sets, for the manifest: a new or changed one makes the partition stale.
         inputs: what ``training`` and ``matches`` were read from, for the manifest.
 
     Returns:
@@ -57,7 +59,7 @@ def report_contamination(
         frame,
         code_version=VERSION,
         inputs=dict(inputs or {}),
-        config={"near": matches is not None},
+        config={"near": matches is not None, **(recorded or {})},
         n_in=n,
         n_out=n,
     )

@@ -7,6 +7,7 @@ where no source was found; then the value is null.
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,15 +34,19 @@ def load_registry(extra: Sequence[Path] = ()) -> dict[str, Task]:
     Raises:
         TaskError: a file is not a suite, a task is not sound, or two tasks share a name.
     """
-    texts = {f"suites/{name}.yaml": text for name, text in builtin_suites().items()}
-    texts |= {str(path): path.read_text(encoding="utf-8") for path in extra}
     tasks: dict[str, Task] = {}
-    for where, text in texts.items():
-        for task in parse_suite(text, where):
+    for where, found in (*_builtin(), *((str(p), parse_suite(p.read_text(encoding="utf-8"), str(p))) for p in extra)):
+        for task in found:
             if task.name in tasks:
                 raise TaskError(f"{where}: task {task.name!r} is already in suite {tasks[task.name].suite!r}")
             tasks[task.name] = task
     return tasks
+
+
+@functools.cache  # 0.1 s of YAML, and staleness asks for the tasks of each recipe
+def _builtin() -> tuple[tuple[str, list[Task]], ...]:
+    names = ((f"suites/{name}.yaml", text) for name, text in builtin_suites().items())
+    return tuple((where, parse_suite(text, where)) for where, text in names)
 
 
 def parse_suite(text: str, where: str) -> list[Task]:

@@ -132,10 +132,17 @@ class Item:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskSource:
-    """A task with a way to read it: ``read()`` yields its items from the start, in a fixed order, every time."""
+    """A task with a way to read it.
+
+    Attributes:
+        task: the task.
+        read: yields its items from the start, in a fixed order, every time.
+        files: files and folders that ``read`` reads; empty where the items come from elsewhere.
+    """
 
     task: Task
     read: Callable[[], Iterator[Item | Reject]]
+    files: tuple[Path, ...] = ()
 
 
 def item_fault(task: Task, item: Item) -> str | None:

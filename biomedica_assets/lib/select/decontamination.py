@@ -7,7 +7,6 @@ pixels match as they are, near perceptual hashes match if the pixels agree (``li
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,7 +132,7 @@ def build_evaluation_matches(
     rules: MatchRules | None = None,
     *,
     rejects: Sequence[Reject] = (),
-    inputs: Mapping[str, str] | None = None,
+    recorded: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
 ) -> Report:
     """Stage of the asset ``evaluation_matches``: one row per image of the lake and test image that are the same.
@@ -145,7 +144,7 @@ def build_evaluation_matches(
         tests: hashes of the test images in ``HASHES``; without rows nothing matches.
         rules: what counts as the same.
         rejects: test images that could not be hashed.
-        inputs: data versions of where the tests come from, for the manifest.
+        recorded: versions of the test sets, for the manifest: a new or changed one makes the matches stale.
         progress: told of pairs compared.
     """
     began, rules = time.perf_counter(), rules or MatchRules()
@@ -174,16 +173,14 @@ def build_evaluation_matches(
         "matched_images": found["media_id"].n_unique(),
         "candidates_refused_by_pixels": unconfirmed,
     }
-    digest = hashlib.sha256(tests.sort(tests.columns).drop("thumbnail").write_csv().encode()).hexdigest()
-    config = {**dataclasses.asdict(rules), "tests": digest}
     made_from = lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in lake.partitions(IMAGE_FINGERPRINTS)))
     manifest = lake.publish(
         EVALUATION_MATCHES,
         None,
         found,
         code_version=VERSION,
-        inputs={**made_from, **(inputs or {})},
-        config=config,
+        inputs=made_from,
+        config={**dataclasses.asdict(rules), **(recorded or {})},
         rejects=rejects,
         n_in=upright.height + len(rejects),
         n_out=upright.height,

@@ -11,19 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from biomedica_assets.lib.errors import Reject, RejectReason
-from biomedica_assets.lib.evaluate.adapters.files import image_files
 from biomedica_assets.lib.evaluate.adapters.folder import read_folder
 from biomedica_assets.lib.evaluate.adapters.memory import (
     classification_task,
     frame_source,
-    list_source,
     retrieval_task,
 )
 from biomedica_assets.lib.evaluate.adapters.npz import read_npz
 from biomedica_assets.lib.evaluate.adapters.parquet import distinct, read_parquet
 from biomedica_assets.lib.evaluate.adapters.webdataset import read_webdataset
 from biomedica_assets.lib.evaluate.task import Item, TaskError
-from biomedica_assets_tests.lib.evaluate.fakes import colour_items, colour_task, png
+from biomedica_assets_tests.lib.evaluate.fakes import colour_task, png
 
 
 def folder_with(tmp_path, header, *rows):
@@ -199,12 +197,3 @@ def test_rows_of_a_lake_become_a_task_whatever_their_order(tmp_path):
     assert [(f.item_id, f.answer) for f in found if isinstance(f, Item)] == [("1", 1), ("2", 0)]
     assert [f.subject for f in found if isinstance(f, Reject)] == ["3", "4"]
     assert found == list(frame_source(task, rows.reverse(), tmp_path).read())
-
-
-def test_images_of_any_source_can_be_had_as_files(tmp_path):
-    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    items = [*colour_items(2), Item("p", pixels, answer=0)]
-    files = list(image_files(list_source(colour_task(), items), tmp_path))
-    assert [item for _, item, _ in files] == ["item000", "item001", "p"]
-    assert files[0][2].read_bytes() == items[0].image
-    assert len(list(tmp_path.iterdir())) == 3

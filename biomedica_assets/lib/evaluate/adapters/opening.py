@@ -101,15 +101,15 @@ def _part(task: Task, column: str, value: str) -> Task:
 
 
 def _reader(task: Task, paths: list[Path]) -> TaskSource:
-    adapter = task.source.get("adapter")
+    adapter, files = task.source.get("adapter"), tuple(paths)
     if adapter == "folder":
-        return TaskSource(task, lambda: read_folder(task, paths[0]))
+        return TaskSource(task, lambda: read_folder(task, paths[0]), files)
     if adapter == "npz":
-        return TaskSource(task, lambda: read_npz(task, paths[0]))
+        return TaskSource(task, lambda: read_npz(task, paths[0]), files)
     if adapter == "parquet":
-        return TaskSource(task, lambda: read_parquet(task, paths))
+        return TaskSource(task, lambda: read_parquet(task, paths), files)
     if adapter == "webdataset":
-        return TaskSource(task, lambda: read_webdataset(task, paths))
+        return TaskSource(task, lambda: read_webdataset(task, paths), files)
     raise TaskError(f"task {task.name}: adapter {adapter!r} is none of folder, npz, parquet, webdataset")
 
 
@@ -168,9 +168,10 @@ def _local(task: Task, root: Path) -> list[Path]:
 
 def _hub(task: Task, allow_download: bool) -> list[Path]:
     """Files of a hub dataset, from the cache unless downloads are allowed; empty if they are not there."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     hub = task.source["hub"]
+    if not allow_download and not _cached(hub["repo"]):
+        return []
+    missing: Any = importlib.import_module("huggingface_hub.errors").LocalEntryNotFoundError
     download: Any = importlib.import_module("huggingface_hub").snapshot_download
     try:
         folder = download(
@@ -180,6 +181,12 @@ def _hub(task: Task, allow_download: bool) -> list[Path]:
             allow_patterns=[hub["files"]],
             local_files_only=not allow_download,
         )
-    except LocalEntryNotFoundError:
+    except missing:
         return []
     return sorted(Path(folder).glob(hub["files"]))
+
+
+def _cached(repo: str) -> bool:
+    """Whether anything of a hub dataset is in the cache: asked for each task each time, so without the hub's client."""
+    cache: Any = importlib.import_module("huggingface_hub.constants").HF_HUB_CACHE
+    return (Path(cache) / f"datasets--{repo.replace('/', '--')}").is_dir()
