@@ -153,6 +153,7 @@ class Server(socketserver.ThreadingTCPServer):
     """One thread for each connection; readers that hang up are nothing to report."""
 
     daemon_threads = True
+    request_queue_size = 128  # with the usual 5, readers that connect at once are dropped and come a second later
 
     def handle_error(self, *_: object) -> None:
         """Stay quiet."""

@@ -7,15 +7,18 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from biomedica_assets.lib.stream import http as http_module
 from biomedica_assets.lib.stream import index as index_module
 from biomedica_assets.lib.stream.index import Index
+from biomedica_assets_tests.lib.stream.served import Handler, Server, Trouble
 
 
 @dataclasses.dataclass
@@ -81,6 +84,24 @@ def build(
 @pytest.fixture
 def physical(tmp_path: Path) -> Physical:
     return build(tmp_path)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Physical, Trouble], str]]:
+    monkeypatch.setattr(http_module, "_FIRST_WAIT", 0.001)
+    servers: list[Server] = []
+
+    def start(physical: Physical, trouble: Trouble) -> str:
+        kind = type("Played", (Handler,), {"root": physical.root, "trouble": trouble, "requests": []})
+        server = Server(("127.0.0.1", 0), kind)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 def read_tar(data: bytes) -> dict[str, dict[str, bytes]]:

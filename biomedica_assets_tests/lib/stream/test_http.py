@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
-import re
-import threading
+import http.client
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from biomedica_assets.lib.stream import http as http_module
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.http import web_address
+from biomedica_assets.lib.stream.http import LANES, HttpShards, web_address
+from biomedica_assets.lib.stream.ranges import Range
 from biomedica_assets.lib.stream.virtual import Selection
 from biomedica_assets_tests.lib.stream.conftest import Physical, build
+from biomedica_assets_tests.lib.stream.served import Handler, Trouble, never
 from biomedica_assets_tests.lib.stream.test_virtual import tar_of
-
-Trouble = Callable[["Handler", int], bool]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Range requests over a folder; ``trouble`` may answer first (and say so) to play a fault."""
-
-    protocol_version = "HTTP/1.1"
-    root: Path
-    trouble: Trouble
-    requests: list[tuple[str, str | None]]
-
-    def do_GET(self) -> None:
-        self.requests.append((self.path, self.headers.get("Authorization")))
-        if type(self).trouble(self, len(self.requests)):
-            return
-        data, low, high = self.wanted()
-        self.answer(206, data[low:high], {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"})
-
-    def wanted(self) -> tuple[bytes, int, int]:
-        data = (self.root / self.path.lstrip("/").removeprefix("elsewhere/")).read_bytes()
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
-        assert match
-        return data, int(match[1]), int(match[2]) + 1
-
-    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """Readers that hang up are part of the tests."""
-
-
-@pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Physical, Trouble], str]]:
-    monkeypatch.setattr(http_module, "_FIRST_WAIT", 0.001)
-    servers: list[Server] = []
-
-    def start(physical: Physical, trouble: Trouble) -> str:
-        kind = type("Played", (Handler,), {"root": physical.root, "trouble": trouble, "requests": []})
-        server = Server(("127.0.0.1", 0), kind)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def never(handler: Handler, n: int) -> bool:
-    return False
 
 
 def test_bytes_are_those_of_the_disk(serve: Callable[[Physical, Trouble], str], tmp_path: Path) -> None:
@@ -122,7 +61,17 @@ def test_a_server_that_stays_broken_ends_the_stream(
         tar_of(physical.index(), serve(physical, trouble), Selection(of=1))
 
 
-@pytest.mark.parametrize(("status", "says"), [(404, "status 404"), (200, "does not answer ranges")])
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (404, "status 404 .no such shard; --base must be the folder that has shards/ in it"),
+        (403, "status 403 .the server refuses; give a token"),
+        (401, "status 401 .give a token with --token-file"),
+        (416, "status 416 .the shard ends before; build the recipe again"),
+        (410, "status 410 .Gone"),
+        (200, "does not answer ranges; use one that does"),
+    ],
+)
 def test_what_cannot_get_better_is_not_tried_again(
     serve: Callable[[Physical, Trouble], str], physical: Physical, status: int, says: str
 ) -> None:
@@ -140,6 +89,72 @@ def test_a_shard_of_another_size_is_refused(serve: Callable[[Physical, Trouble],
         handle.write(bytes(512))
     with pytest.raises(StreamError, match="build the recipe again"):
         tar_of(index, serve(physical, never), Selection(of=1))
+
+
+def test_a_shard_that_changes_while_it_is_read_is_refused(
+    serve: Callable[[Physical, Trouble], str], tmp_path: Path
+) -> None:
+    """Of equal size, so that only its tag tells that members would be put together from two files."""
+
+    def trouble(handler: Handler, n: int) -> bool:
+        data, low, high = handler.wanted()
+        span = {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"}
+        handler.answer(206, data[low:high], span | {"ETag": '"one"' if low == 0 else '"two"'})
+        return True
+
+    physical = build(tmp_path, shards=1, samples=1, draw=lambda rng: bytes(100_000))
+    shards = physical.index().shards
+    source = HttpShards(serve(physical, trouble), shards)
+    with pytest.raises(StreamError, match=r'000\.tar changed while it was read \("one" became "two"\)'):
+        list(source.read([Range(0, 0, 512), Range(0, shards[0].bytes - 512, shards[0].bytes)]))
+
+
+def test_weak_tags_may_differ(serve: Callable[[Physical, Trouble], str], physical: Physical) -> None:
+    """They promise no equal bytes, and servers behind one address give different ones."""
+
+    def trouble(handler: Handler, n: int) -> bool:
+        data, low, high = handler.wanted()
+        handler.answer(
+            206, data[low:high], {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}", "ETag": f'W/"{n}"'}
+        )
+        return True
+
+    index = physical.index()
+    assert tar_of(index, serve(physical, trouble), Selection(of=1)) == tar_of(index, physical.root, Selection(of=1))
+
+
+def test_another_range_than_the_one_asked_for_is_refused(
+    serve: Callable[[Physical, Trouble], str], physical: Physical
+) -> None:
+    def trouble(handler: Handler, n: int) -> bool:
+        data, low, high = handler.wanted()
+        handler.answer(206, data[: high - low], {"Content-Range": f"bytes 7-{high - low + 6}/{len(data)}"})
+        return True
+
+    with pytest.raises(StreamError, match="was asked for, 'bytes 7-"):
+        tar_of(physical.index(), serve(physical, trouble), Selection(of=1))
+
+
+def test_connections_open_one_by_one_as_answers_come(
+    serve: Callable[[Physical, Trouble], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many readers that open all of theirs at once overflow a small server, whose kernel lets them wait a second."""
+    opened: list[int] = []
+    connect = http.client.HTTPConnection.connect
+
+    def counted(self: http.client.HTTPConnection) -> None:
+        opened.append(1)
+        connect(self)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", counted)
+    physical = build(tmp_path, shards=1, samples=1, draw=lambda rng: bytes(1_600_000))
+    ranges = [Range(0, low, low + 512) for low in range(0, 1_500_000, 100_000)]
+    views = HttpShards(serve(physical, never), physical.index().shards).read(ranges)
+    seen = [len(opened) for _ in views]
+    assert seen[0] == 2
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(seen))
+    assert seen[-1] == LANES
+    assert len(seen) == len(ranges) > LANES
 
 
 def test_redirects_are_followed_and_take_no_token_elsewhere(
