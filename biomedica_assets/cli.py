@@ -247,7 +247,7 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     upload.add_argument("--endpoint", metavar="URL", help="other hub than huggingface.co")
 
     rebuild = _add(
-        commands, "rebuild", "release.rebuild",
+        commands, "rebuild", "rebuild.rebuild",
         "Make a release anew in an empty data directory, from the inventory and settings that its manifest records, "
         "and say which bytes differ.",
     )  # fmt: skip

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich.console
 
 from biomedica_assets import settings
 from biomedica_assets.console import bar
-from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.release import manifest as manifests
-from biomedica_assets.lib.release.replant import replant
 from biomedica_assets.lib.release.stage import FOLDER
-from biomedica_assets.lib.release.verify import Difference, compare
+from biomedica_assets.lib.release.verify import Difference
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import RELEASE
 
 if TYPE_CHECKING:
-    from biomedica_assets.automation.planner import Planner
+    pass
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -30,35 +28,6 @@ def verify(arguments: argparse.Namespace) -> int:
     with bar(rich.console.Console(stderr=True)) as progress:
         differences = verification.verify(release, progress)
     return _tell(differences, f"{release} is what its manifest says")
-
-
-def rebuild(arguments: argparse.Namespace) -> int:
-    """``biomedica rebuild``: make a release anew from its inventory and settings, and say what differs."""
-    from biomedica_assets import instance
-    from biomedica_assets.automation import runner
-    from biomedica_assets.commands import graph
-    from biomedica_assets.console import Bars
-
-    wanted = manifests.load(arguments.release)
-    known = settings.Settings.model_fields
-    overrides: dict[str, Any] = {name: value for name, value in wanted.settings.items() if name in known}
-    overrides |= {"release_version": wanted.version, "release_name": wanted.name}
-    values = settings.load(
-        **overrides, data_dir=arguments.data_dir, source=arguments.source, pubmed=arguments.pubmed or ""
-    )
-    instance.prepare(values)
-    lake = Lake(values.data_dir)
-    replant(arguments.release, lake, values.chunk_span)
-    with Bars() as bars, instance.open_instance(values) as dagster_instance:
-        definitions = graph.graph_of(values, bars)
-        planner = graph.planner_of(values, definitions, lake)
-        select = sorted(_above(planner, RELEASE.name) - {"pmc_inventory"})
-        outcome = runner.walk(definitions, dagster_instance, planner, select=select, listener=bars)
-    if not outcome.ok:
-        failed = ", ".join(f"{batch.assets[0]} of {batch.partition}" for batch in outcome.failed)
-        raise PermanentFailure(f"the rebuild failed at {failed}; run `biomedica refresh` there to go on")
-    made = manifests.load(_newest(lake))
-    return _tell(compare(wanted, made), f"{made.version} was rebuilt: {len(made.files):,} files, equal bytes")
 
 
 def export_biomedica(arguments: argparse.Namespace) -> int:
@@ -95,13 +64,6 @@ def upload(arguments: argparse.Namespace) -> int:
     else:
         print(f"{len(found.files):,} files, {found.bytes:,} bytes: {found.address}")
     return 0
-
-
-def _above(planner: Planner, asset: str) -> set[str]:
-    found = {asset}
-    for parent in planner.parents(asset):
-        found |= _above(planner, parent) if parent not in found else set()
-    return found
 
 
 def _folder(arguments: argparse.Namespace) -> Path:

@@ -20,7 +20,7 @@ import polars as pl
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.release import card, copies, croissant, papers, plots, replant, tars
+from biomedica_assets.lib.release import card, copies, croissant, origins, papers, plots, tars
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
@@ -38,6 +38,7 @@ from biomedica_assets.lib.tables import (
     CHUNK_LISTING,
     DUPLICATES,
     EVALUATION_MATCHES,
+    EXPERT_VOTES,
     FIGURES,
     IMAGES,
     LABEL_AUDIT,
@@ -52,11 +53,11 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-1"
+VERSION = "release-2"
 FOLDER = "release"
-WHOLE: tuple[Table, ...] = (DUPLICATES, EVALUATION_MATCHES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
-"""Unpartitioned tables that a release copies where they exist. Votes are not among them: they name people."""
-READS: tuple[Table, ...] = (RELEASE_SHELF, PMC_INVENTORY, RECIPE, *WHOLE)
+WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
+"""Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
+READS: tuple[Table, ...] = (RELEASE_SHELF, PMC_INVENTORY, RECIPE, EVALUATION_MATCHES, EXPERT_VOTES, *WHOLE)
 """What the asset depends on: the manifest names every partition of these that exists."""
 _BY_CHUNK = (ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES, *OPTIONAL)
 _DECIDING_PACKAGES = (
@@ -75,12 +76,14 @@ class ReleaseConfig:
         version: of the release; empty: the inventory's name and the first digits of the key.
         rules: which licences it takes.
         settings: all settings that shape content, recorded so that it can be rebuilt.
+        pmcids: articles that the settings name by number, by their digest; empty if they do not.
     """
 
     name: str = "biomedica-assets"
     version: str = ""
     rules: Rules = dataclasses.field(default_factory=Rules)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    pmcids: frozenset[str] = frozenset()
 
     def recorded(self) -> dict[str, Any]:
         """As the partition's manifest records them."""
@@ -109,7 +112,9 @@ def build_release(
     packages = _packages()
     # Not the version: a rebuild that is given the name of the original has its key, too.
     chosen = json.dumps({**config.recorded(), "version": ""}, sort_keys=True)
-    key = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**inputs, **packages}.items())))
+    votes = origins.released_votes(lake)
+    read = inputs | ({EXPERT_VOTES.name: origins.version_of(votes)} if EXPERT_VOTES.name in inputs else {})
+    key = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**read, **packages}.items())))
     snapshot = _snapshot(lake)
     version = config.version or f"{_NOT_IN_A_NAME.sub('-', snapshot)[:40]}-{key[:10]}"
     home = lake.root / FOLDER / version
@@ -120,8 +125,9 @@ def build_release(
     else:
         with _building(home) as folder:
             manifest = _fill(
-                lake, folder, home, decisions, config, version, key, inputs, packages, snapshot, count_tokens, progress
-            )
+                lake, folder, home, decisions, config, version, key, read, votes, packages, snapshot, count_tokens,
+                progress,
+            )  # fmt: skip
             atomic.write_bytes(folder / manifests.NAME, manifest.to_json())
     return _publish(lake, home, manifest, decisions, config, inputs, skipped, time.monotonic() - began)
 
@@ -185,15 +191,13 @@ def _building(home: Path) -> Generator[Path]:
 
 def _fill(
     lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], config: ReleaseConfig, version: str,
-    key: str, inputs: Mapping[str, str], packages: Mapping[str, str], snapshot: str, count_tokens: CountTokens | None,
-    progress: Progress,
+    key: str, inputs: Mapping[str, str], votes: pl.DataFrame, packages: Mapping[str, str], snapshot: str,
+    count_tokens: CountTokens | None, progress: Progress,
 ) -> ReleaseManifest:  # fmt: skip
     files = _shards(lake, folder, home, decisions, progress)
     for table in _BY_CHUNK:
         files += copies.write_table(folder, table, _rows(lake, table, decisions))
-    listing = ((chunk, lake.read(CHUNK_LISTING, chunk)) for chunk in lake.partitions(CHUNK_LISTING))
-    files += copies.write_table(folder, CHUNK_LISTING, listing)
-    files += copies.write_splits(folder, folder / copies.FOLDER / replant.PLACE, _inventory(lake))
+    files += origins.write(folder, lake, votes, config.pmcids)
     media = pl.concat([decision.media for decision in decisions.values()])
     for table in WHOLE:
         if lake.manifest(table, None):
@@ -246,16 +250,6 @@ def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generat
     for chunk, decision in decisions.items():
         if lake.manifest(table, chunk):
             yield chunk, decision.keep(lake.read_lazy(table, chunk)).collect()
-
-
-def _inventory(lake: Lake) -> Generator[tuple[str, pl.DataFrame]]:
-    """What a rebuild needs beside ``chunk_listing``: the chunks of the inventory, and what was withdrawn."""
-    if lake.manifest(PMC_INVENTORY, None):
-        yield "chunks", lake.read(PMC_INVENTORY, None)
-    keys = lake.partitions(CHUNK_LISTING)
-    gone = [lake.read_rejects(CHUNK_LISTING, key).with_columns(chunk=pl.lit(key)) for key in keys]
-    beyond = lake.read_rejects(PMC_INVENTORY, None).with_columns(chunk=pl.lit(None, dtype=pl.String()))
-    yield "rejects", pl.concat([beyond, *gone])
 
 
 def _tombstones(lake: Lake, decisions: Mapping[str, Allowed]) -> list[tuple[str, str]]:

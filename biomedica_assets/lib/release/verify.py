@@ -6,9 +6,13 @@ import dataclasses
 import enum
 from pathlib import Path
 
+import polars as pl
+
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.release import manifest as manifests
+from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
+from biomedica_assets.lib.tables import RELEASE_SHELF, TABLES
 
 
 class Kind(enum.StrEnum):
@@ -65,6 +69,31 @@ def compare(first: ReleaseManifest, second: ReleaseManifest) -> list[Difference]
         if ours[path].sha256 != theirs[path].sha256
     ]
     return sorted(found, key=lambda d: (d.path, d.kind))
+
+
+def causes(first: Path, second: Path) -> list[str]:
+    """Why two releases differ, a sentence each, what comes first in the graph first: versions, settings, partitions."""
+    one, other = manifests.load(first), manifests.load(second)
+    found = [
+        f"{what} {name}: {theirs.get(name, 'none')} and {ours.get(name, 'none')}"
+        for what, theirs, ours in (
+            ("package", one.packages, other.packages),
+            ("setting", one.settings, other.settings),
+            ("code of", one.code_versions, other.code_versions),
+        )
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
+    ]
+    columns = ["chunk", "table", "data_version", "rows"]
+    parts = [scan(release, RELEASE_SHELF).select(columns).collect() for release in (first, second)]
+    apart = parts[0].join(parts[1], on=["chunk", "table"], how="full", coalesce=True, nulls_equal=True)
+    apart = apart.filter(pl.col("data_version").ne_missing(pl.col("data_version_right")))
+    order = {name: number for number, name in enumerate(TABLES)}
+    for row in sorted(apart.iter_rows(named=True), key=lambda row: (order[row["table"]], row["chunk"])):
+        rows = ("none" if n is None else f"{n:,}" for n in (row["rows"], row["rows_right"]))
+        found.append(f"{row['table']} of {row['chunk']}: {' and '.join(rows)} rows")
+    named = {name for name in {*one.inputs, *other.inputs} if not name.startswith(RELEASE_SHELF.name)}
+    return found + [f"{name} differs" for name in sorted(named) if one.inputs.get(name) != other.inputs.get(name)]
 
 
 def _compare(release: Path, file: ReleaseFile) -> Difference | None:
