@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         return READER_LEFT
+    except OSError as error:  # shards and index are StreamError: left are the token file and where the tar is written
+        print(f"biomedica stream: {error}", file=sys.stderr)  # noqa: T201 - standard error of a command
+        return 1
 
 
 def _find(data_dir: Path, recipe: str) -> Path:

@@ -75,7 +75,10 @@ class LocalShards:
                     )
                 got += n
         except OSError as error:
-            raise StreamError(f"cannot read {self.name(shard)} at byte {start + got:,}: {error.strerror}") from error
+            raise StreamError(
+                f"cannot read {self.name(shard)} at byte {start + got:,}: {error.strerror}. Check the disk, then "
+                "materialise shards again."
+            ) from error
         return view
 
     def file(self, shard: int) -> int:
@@ -90,9 +93,8 @@ class LocalShards:
         try:
             file = os.open(self.name(shard), os.O_RDONLY)
         except OSError as error:
-            raise StreamError(
-                f"cannot open the shard {self.name(shard)}: {error.strerror}. Materialise shards again."
-            ) from error
+            cure = "Materialise shards again" if isinstance(error, FileNotFoundError) else "Make it readable"
+            raise StreamError(f"cannot open the shard {self.name(shard)}: {error.strerror}. {cure}.") from error
         self._files[shard] = file
         check_size(os.fstat(file).st_size, self._shards[shard].bytes, self.name(shard))
         if len(self._files) > _OPEN_FILES:

@@ -79,6 +79,9 @@ class Splicer:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise StreamError(f"cannot read {self._source.name(wanted.shard)}: {error.strerror}") from error
+            raise StreamError(
+                f"cannot read {self._source.name(wanted.shard)} at byte {position:,}: {error.strerror}. Check the "
+                "disk, then materialise shards again."
+            ) from error
         finally:
             self.between = position in starts
