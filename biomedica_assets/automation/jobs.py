@@ -6,6 +6,8 @@ Concept: https://docs.dagster.io/guides/build/jobs
 
 import dagster as dg
 
+from biomedica_assets.checks import ROOT
+
 refresh_inventory = dg.define_asset_job(
     "refresh_inventory",
     selection=dg.AssetSelection.assets("pmc_inventory"),
@@ -27,4 +29,11 @@ count_votes = dg.define_asset_job(
     description="Take in the votes that were given and decide anew what each cluster shows.",
 )
 
-ALL = [refresh_inventory, chunk_pipeline, count_votes]
+check_everything = dg.define_asset_job(
+    "check_everything",
+    selection=dg.AssetSelection.checks_for_assets(ROOT),
+    description="What is missing, failed, out of date or should not be there any more, with the command that mends it. "
+    "`biomedica run` and `refresh` ask it when they are done.",
+)
+
+ALL = [refresh_inventory, chunk_pipeline, count_votes, check_everything]

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import dagster as dg
 
+from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Planner, Wave
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
-
-
 OURS = "biomedica_assets."
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_SHORT = (dg.IntMetadataValue, dg.TextMetadataValue)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ def together(outcomes: Iterable[Outcome]) -> Outcome:
         whole.left |= outcome.left
         whole.seconds += outcome.seconds
     return whole
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the whole data directory found; ``facts`` are its numbers and the command that mends it."""
+
+    check: str
+    passed: bool
+    facts: dict[str, str]
 
 
 class Listener:
@@ -136,6 +146,26 @@ def walk(
     return outcome
 
 
+def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Verdict]:
+    """Ask the checks of the whole data directory; called when a walk is over, since before that much is not made yet.
+
+    The verdicts are recorded in the instance, where the UI shows them. A check that breaks has not passed.
+    """
+    result = definitions.resolve_job_def(check_everything.name).execute_in_process(
+        instance=instance, raise_on_error=False, run_config=_QUIET
+    )
+    found = [
+        Verdict(
+            evaluation.check_name,
+            evaluation.passed,
+            {name: str(value.value) for name, value in evaluation.metadata.items() if isinstance(value, _SHORT)},
+        )
+        for evaluation in result.get_asset_check_evaluations()
+    ]
+    broken = [] if result.success else [Verdict(check_everything.name, False, {"error": _why(result)})]
+    return sorted([*found, *broken], key=lambda verdict: verdict.check)
+
+
 def _next(
     planner: Planner, wave: Wave, key: str | None, blocked: set[str], prune: Callable[[Wave, str | None], bool] | None
 ) -> Batch | None:
@@ -151,7 +181,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outc
         instance=instance,
         partition_key=batch.partition,
         raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=_QUIET,
     )
     outcome.runs += 1
     made = {

@@ -4,6 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
+from biomedica_assets.checks import ROOT
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
 from biomedica_assets.resources import LakeResource
@@ -12,7 +13,7 @@ CHAIN = ("article_index", "article_xml", "articles", "figures", "captions", "men
 SAMPLE = 20
 
 
-@dg.asset_check(asset="catalog", description="Every chunk that the inventory lists has been made up to its shards.")
+@dg.asset_check(asset=ROOT, description="Every chunk that the inventory lists has been made up to its shards.")
 def no_missing_chunk(lake: LakeResource) -> dg.AssetCheckResult:
     """A chunk without shards is missing from every recipe and release, and nobody would notice."""
     data = lake.open()
@@ -33,7 +34,7 @@ def no_missing_chunk(lake: LakeResource) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset="catalog", description="Over all chunks, each stage's output and rejects add up to its input.")
+@dg.asset_check(asset=ROOT, description="Over all chunks, each stage's output and rejects add up to its input.")
 def all_counts_reconcile(lake: LakeResource) -> dg.AssetCheckResult:
     """Each partition is checked when it is made; this adds up what lies on the disk now."""
     data = lake.open()
@@ -42,7 +43,7 @@ def all_counts_reconcile(lake: LakeResource) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not wrong, metadata={"totals": dg.MetadataValue.json(totals)})
 
 
-@dg.asset_check(asset="catalog", description="No chunk's newest run has failed.")
+@dg.asset_check(asset=ROOT, description="No chunk's newest run has failed.")
 def no_failed_chunk(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Lists the chunks whose newest run failed, with the command that makes them again."""
     from biomedica_assets.partitions import CHUNKS

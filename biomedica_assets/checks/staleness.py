@@ -7,6 +7,7 @@ import dagster as dg
 
 from biomedica_assets import configs
 from biomedica_assets.automation.planner import Planner
+from biomedica_assets.checks import ROOT
 from biomedica_assets.lib.lineage.withdrawn import remnants
 from biomedica_assets.metadata import markdown_table
 from biomedica_assets.resources import LakeResource, SettingsResource
@@ -14,7 +15,7 @@ from biomedica_assets.resources import LakeResource, SettingsResource
 SAMPLE = 50
 
 
-@dg.asset_check(asset="catalog", description="No partition that exists is behind its code, its settings or its inputs.")
+@dg.asset_check(asset=ROOT, description="No partition that exists is behind its code, its settings or its inputs.")
 def nothing_out_of_date(lake: LakeResource, settings: SettingsResource) -> dg.AssetCheckResult:
     """Lists the partitions that `biomedica refresh` would make again, and why; missing ones are counted apart."""
     values = settings.open()
@@ -41,7 +42,7 @@ def nothing_out_of_date(lake: LakeResource, settings: SettingsResource) -> dg.As
     )
 
 
-@dg.asset_check(asset="catalog", description="No shard, recipe or checkpoint holds an article that is left out now.")
+@dg.asset_check(asset=ROOT, description="No shard, recipe or checkpoint holds an article that is left out now.")
 def no_retracted_in_shards(lake: LakeResource) -> dg.AssetCheckResult:
     """Retracted, withdrawn, replaced and relicensed articles, and where they still are."""
     found = list(remnants(lake.open()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import instance, settings
+from biomedica_assets.checks import ROOT
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.settings import Settings
 
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from biomedica_assets.automation.planner import Planner
-    from biomedica_assets.automation.runner import Outcome
+    from biomedica_assets.automation.runner import Outcome, Verdict
     from biomedica_assets.console import Bars
 
 DEMO_DATA = Path("data/demo")
+# A longer fact of a check (the command that makes twenty chunks anew) is left to the UI.
+_WIDEST = 100
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +52,8 @@ def demo(arguments: argparse.Namespace) -> int:
         for select in showcase.steps(values, dagster_instance, planner):
             outcomes.append(runner.walk(definitions, dagster_instance, planner, select=select, listener=bars))
             planner.forget()
-    code = print_outcome(runner.together(outcomes), time.monotonic() - began)
+        verdicts = runner.conclude(definitions, dagster_instance)
+    code = print_outcome(runner.together(outcomes), time.monotonic() - began, verdicts)
     showcase.tell(values)
     return code
 
@@ -152,7 +156,8 @@ def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] 
         collect(values, dagster_instance)
         began = time.monotonic()
         outcome = runner.walk(definitions, dagster_instance, planner, select=select, chunks=chunks, listener=bars)
-    return print_outcome(outcome, time.monotonic() - began)
+        verdicts = runner.conclude(definitions, dagster_instance)
+    return print_outcome(outcome, time.monotonic() - began, verdicts)
 
 
 @contextlib.contextmanager
@@ -178,12 +183,16 @@ def print_stale(planner: Planner, select: Sequence[str] | None) -> int:
     return 0
 
 
-def print_outcome(outcome: Outcome, seconds: float) -> int:
-    """What a walk made, and every failure; returns the exit code."""
+def print_outcome(outcome: Outcome, seconds: float, verdicts: Sequence[Verdict]) -> int:
+    """What a walk made, every failure, and every check of the whole that did not pass; returns the exit code."""
     made = len(outcome.materialised)
     print(f"{made:,} partitions made in {outcome.runs:,} runs, {len(outcome.failed):,} failed, {seconds:,.1f} s")
     for batch, message in outcome.failed.items():
         print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
     if outcome.left:
         print("  stopped at --max; run again to go on")
+    for verdict in verdicts:
+        if not verdict.passed:
+            facts = ", ".join(f"{name} {value}" for name, value in verdict.facts.items() if len(value) <= _WIDEST)
+            print(f"  check {verdict.check} did not pass: {facts}; the asset {ROOT} has the rest in the UI")
     return 0 if outcome.ok else 1

@@ -46,7 +46,9 @@ def refresh(arguments: argparse.Namespace) -> int:
         outcome = runner.walk(
             definitions, dagster_instance, planner, select=wanted, listener=bars, most_runs=arguments.max
         )
-    return print_outcome(outcome, time.monotonic() - began)
+        # With nothing to do nothing changed, and the last verdicts stand.
+        verdicts = runner.conclude(definitions, dagster_instance) if outcome.runs else []
+    return print_outcome(outcome, time.monotonic() - began, verdicts)
 
 
 def changes(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from biomedica_assets.automation import runner
 from biomedica_assets.checks import inventory, staleness
 from biomedica_assets.lib.store import lease
 from biomedica_assets.lib.store.lake import Lake
@@ -54,6 +55,39 @@ def test_a_partition_behind_its_input_is_listed_with_the_reason(place):
     assert check.metadata["out_of_date"].value == 1
     assert check.metadata["recover_with"].value == "biomedica refresh"
     assert f"| article_index | {CHUNK} | code: older-" in check.metadata["partitions"].value
+
+
+def test_materialising_anything_asks_no_check_of_the_whole_before_the_walk_is_over(place):
+    """Asked with the catalog, early in a walk over the whole graph, they called out of date what came right after."""
+    graph = place.definitions.resolve_asset_graph()
+    whole = {key.name for key in graph.get_check_keys_for_assets({dg.AssetKey("chunk_listing")})}
+    assert whole >= {"nothing_out_of_date", "no_missing_chunk", "no_failed_chunk", "no_retracted_in_shards"}
+    assert not graph.get(dg.AssetKey("chunk_listing")).is_materializable
+    place.walk(chunks=[CHUNK])
+    asked = {key: place.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+             for key in graph.get_check_keys_for_assets({dg.AssetKey("chunk_listing")})}  # fmt: skip
+    assert not any(asked.values())
+
+
+def test_when_the_walk_is_over_the_checks_of_the_whole_are_asked_and_recorded(place):
+    place.walk(chunks=[CHUNK])
+    told = {verdict.check: verdict for verdict in runner.conclude(place.definitions, place.instance)}
+    assert told["nothing_out_of_date"].passed and told["nothing_out_of_date"].facts["out_of_date"] == "0"
+    assert not told["no_missing_chunk"].passed, "the walk took one chunk of several"
+    assert told["no_missing_chunk"].facts["recover_with"].startswith("biomedica run --chunk ")
+    key = dg.AssetCheckKey(dg.AssetKey("chunk_listing"), "nothing_out_of_date")
+    [record] = place.instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+    assert record.status.value == "SUCCEEDED"
+
+
+def test_a_check_that_breaks_has_not_passed(place, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(Lake, "partitions", broken)
+    verdicts = runner.conclude(place.definitions, place.instance)
+    [verdict] = [v for v in verdicts if v.check == "check_everything"]
+    assert not verdict.passed and "the disk is gone" in verdict.facts["error"]
 
 
 def test_weights_trained_on_a_retracted_article_are_named(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from biomedica_assets.lib.store import atomic
 
 Weights = Mapping[str, Any]
 """Parameter name -> torch tensor."""
+METADATA = "biomedica"
+"""Entry of a safetensors file's metadata that holds ours."""
 
 
 def interpolate(base: Weights, trained: Weights, alpha: float) -> dict[str, Any]:
@@ -42,10 +45,13 @@ def interpolate(base: Weights, trained: Weights, alpha: float) -> dict[str, Any]
 
 
 def save(weights: Weights, path: Path, metadata: Mapping[str, str]) -> str:
-    """Write a safetensors file atomically; returns its SHA-256. Equal weights and metadata give equal bytes."""
+    """Write a safetensors file atomically; returns its SHA-256. Equal weights and metadata give equal bytes.
+
+    The metadata are one JSON text: safetensors writes several entries in the order of a hash table, another each time.
+    """
     safetensors: Any = importlib.import_module("safetensors.torch")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(weights.items())}
-    data: bytes = safetensors.save(plain, metadata=dict(metadata))
+    data: bytes = safetensors.save(plain, metadata={METADATA: json.dumps(dict(metadata), sort_keys=True)})
     atomic.write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 

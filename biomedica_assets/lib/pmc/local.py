@@ -53,9 +53,9 @@ class LocalSource:
             with open(path, "rb", opener=_open_plain_file) as handle:
                 return handle.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise ObjectMissing(key, f"{self.location} has no file {key}") from error
+            raise ObjectMissing(key, f"the source has no file {key}") from error
         except OSError as error:
-            raise FetchFailed(key, f"{path} cannot be read: {error.strerror or error}") from error
+            raise FetchFailed(key, f"{key} cannot be read: {error.strerror or error}") from error
 
     def get_many(self, items: Iterable[T], key: Callable[[T], str]) -> Iterator[tuple[T, bytes | SourceError]]:
         """See ``PmcSource.get_many``."""

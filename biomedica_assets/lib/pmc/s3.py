@@ -114,7 +114,7 @@ class S3Source:
                 try:
                     answer = ask()
                 except FileNotFoundError as error:
-                    raise ObjectMissing(key, f"{self.location} has no object {key}") from error
+                    raise ObjectMissing(key, f"the source has no object {key}") from error
                 except ValueError as error:
                     raise KeyRefused(key, f"key {key!r} is refused: {error}") from error
                 except (PermissionDeniedError, UnauthenticatedError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from biomedica_assets.lib.errors import StoreError
 
 TEMPORARY_PREFIX = ".tmp-"
+# Process id, the random part that ``replacing`` adds, and what DuckDB hangs on the name of its log.
+_OWNER = re.compile(r"-([1-9]\d{0,8})(?:-[0-9a-f]{8})?(?:\.wal)?$")
 
 
 @contextlib.contextmanager
@@ -57,10 +60,35 @@ def sync(path: Path) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what killed processes left in a folder (not below it); returns how many files."""
+    """Remove what killed processes left in a folder (not below it); returns how many files.
+
+    What a process that lives is writing stays, and what this one wrote goes: it writes a folder one step after another.
+    """
     n = 0
     if folder.is_dir():
         for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            owner = _OWNER.search(leftover.name)
+            if leftover.is_dir() or (owner is not None and _lives(int(owner[1]))):
+                continue
             leftover.unlink(missing_ok=True)
             n += 1
     return n
+
+
+def _lives(process: int) -> bool:
+    """Whether another process of this number runs; that of a user whom we may not signal does."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    try:
+        # In a container nobody may ask after an orphan that was killed: it keeps its number as a zombie.
+        return (
+            Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(") ")[2][:1] != "Z"
+        )
+    except OSError:
+        return True

@@ -59,6 +59,8 @@ def build_catalog(lake: Lake, further: Sequence[str] = ()) -> Report:
 def build(lake: Lake, tables: Iterable[Table] | None = None, *, further: Sequence[str] = ()) -> Path:
     """Write ``catalog.duckdb`` with one view per table, ``rejects`` and ``further``; replaces it atomically."""
     path = lake.root / FILE
+    for folder in (lake.root, *(lake.root / "tables" / name / _EMPTY for name in (*TABLES, _EMPTY))):
+        atomic.sweep(folder)
     with atomic.replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
         create_views(connection, lake, tables)
         for statement in further:

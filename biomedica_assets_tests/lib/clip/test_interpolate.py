@@ -1,6 +1,9 @@
 """Weights between two models."""
 
+import json
+
 import pytest
+import safetensors
 import torch
 
 from biomedica_assets.lib.clip import interpolate
@@ -36,6 +39,15 @@ def test_equal_weights_give_equal_files(tmp_path):
     two = interpolate.save(dict(reversed(BASE.items())), tmp_path / "b.safetensors", {"role": "base"})
     assert one == two
     assert torch.equal(interpolate.load(tmp_path / "a.safetensors")["w"], BASE["w"])
+
+
+def test_equal_weights_with_several_metadata_give_equal_files(tmp_path):
+    """safetensors orders entries by a hash that is new each time: two trainings differed in their digests alone."""
+    pairs = [("role", "interpolated"), ("alpha", "0.5"), ("model", "m"), ("recipe", "full")]
+    given = [dict(pairs), dict(reversed(pairs))] * 8
+    assert len({interpolate.save(BASE, tmp_path / "a.safetensors", metadata) for metadata in given}) == 1
+    with safetensors.safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert json.loads(file.metadata()[interpolate.METADATA]) == dict(pairs)
 
 
 def test_a_damaged_file_and_a_pickle_with_code_are_refused(tmp_path):

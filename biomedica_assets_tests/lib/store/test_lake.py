@@ -166,6 +166,39 @@ def test_the_catalog_sees_partitions_that_came_after_it(tmp_path):
         assert connection.sql("select count(*) from figures").fetchall() == [(0,)]
 
 
+def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        names = {n: [f".tmp-x-{n}", f".tmp-x-{n}-0123abcd", f".tmp-x-{n}-0123abcd.wal"] for n in (dead.pid, living.pid)}
+        for name in [*names[dead.pid], *names[living.pid], f".tmp-x-{os.getpid()}", ".tmp-of-nobody", "x"]:
+            (tmp_path / name).touch()
+        assert atomic.sweep(tmp_path) == 5
+        assert {p.name for p in tmp_path.iterdir()} == {*names[living.pid], "x"}
+        living.kill()
+        assert os.waitid(os.P_PID, living.pid, os.WEXITED | os.WNOWAIT)
+        assert atomic.sweep(tmp_path) == 3, "a killed process that nobody has asked after is dead"
+    finally:
+        living.kill()
+        living.wait()
+        living.stdin.close()
+
+
+def test_what_a_killed_build_of_the_catalog_left_is_swept_by_the_next(tmp_path):
+    lake = Lake(tmp_path)
+    catalog.build(lake)
+    left = [
+        tmp_path / ".tmp-catalog.duckdb-999999999-0123abcd", tmp_path / ".tmp-catalog.duckdb-999999999-0123abcd.wal",
+        tmp_path / "tables/catalog/_empty/.tmp-part-0.parquet-999999999-0123abcd",
+        tmp_path / "tables/_empty/_empty/.tmp-rejects.parquet-999999999-0123abcd",
+    ]  # fmt: skip
+    for path in left:
+        path.touch()
+    catalog.build(lake)
+    assert [path for path in left if path.exists()] == []
+
+
 def test_the_catalog_says_how_to_make_it(tmp_path):
     with pytest.raises(PermanentFailure, match="materialise the asset `catalog` first"):
         catalog.open_catalog(Lake(tmp_path))
