@@ -45,6 +45,7 @@ class Sample:
     caption: str = "a caption"
     confidence: float = 1.0
     sha256: str | None = None
+    image: bytes | None = None
 
     @property
     def media_id(self) -> str:
@@ -85,7 +86,11 @@ def write_shard(lake: Lake, path: str, samples: Sequence[Sample]) -> tuple[FileE
     with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
             start = tar.offset
-            for ext, data in (("jpg", b"x" * (sample.number + 1)), ("txt", sample.caption.encode()), ("json", b"{}")):
+            for ext, data in (
+                ("jpg", sample.image or b"x" * (sample.number + 1)),
+                ("txt", sample.caption.encode()),
+                ("json", b"{}"),
+            ):
                 info = tarfile.TarInfo(f"{sample.media_id}.{ext}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
