@@ -1,16 +1,15 @@
 """Samples per second of our training path against plain ``open_clip_train`` on the same physical shards.
 
-Ours: virtual shards through ``pipe:`` and the supervised worker. Theirs: ``open_clip_train.main`` reading the tar files
-directly, with the one change without which open_clip_train 3.3 cannot read a tar under webdataset 1.0 at all: its
-``tar_file_expander`` is told not to mark the end of a shard (``eof_value=None``; plain, it stops with KeyError
-'fname'). Same samples, model, batch, loader workers and threads; alternating; medians of the rates that
-open_clip_train itself logs, the first step of each run left out, and of the CPU seconds that a run took, which say more
-on a machine that others use.
+Ours: the supervised worker on virtual shards, each the output of the real stream command (shuffled, in byte ranges of
+the physical shards). Theirs: ``open_clip_train.main`` reading the tar files directly, with the one change without which
+open_clip_train 3.3 cannot read a tar under webdataset 1.0 at all: its ``tar_file_expander`` is told not to mark the end
+of a shard (``eof_value=None``; plain, it stops with KeyError 'fname').
 
-``--gpu`` adds what a GPU allows: ViT-B-32 and ViT-L-14 in bf16 on images in memory, as a share of the matrix rate
-measured on the same card, and the rate with the loader against that with one batch kept in memory.
-
-Prints what 216 million samples (BMC-CLIP's budget, arXiv 2501.07171) cost at the measured rates.
+Same samples, model, augmentation, batch, loader workers, threads and shuffle buffer; alternating; medians over whole
+epochs, the first of each run left out. An epoch's time is that of its ``train_one_epoch``, opening the streams and
+filling the buffer included; its CPU time is that of the process, its loader workers and the processes they started, and
+says more on a machine that others use. The default is the hard case for a loader: small images and a model of next to
+no weight, so that what a path adds to a sample shows.
 """
 
 from __future__ import annotations
@@ -18,52 +17,103 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import json
 import os
-import re
-import resource
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
-from biomedica_assets.lib.clip import accounting, interpolate, models, profile, supervise, training
+from biomedica_assets.lib.clip import interpolate, models, profile, supervise, training
 from biomedica_assets.lib.clip.spec import RunSpec
-from biomedica_assets.lib.progress import SILENT
+from biomedica_assets.lib.stream import index, urls, virtual
 
-BUDGET = 216_000_000
-RATE = re.compile(r"Batch \(t\): [\d.]+, ([\d.e+]+)/s")
-PLAIN = """
-import functools, sys, torch
+EPOCHS = "epochs.jsonl"
+METER = """
+import json, multiprocessing, os, resource, sys, time
+import open_clip_train.train as train
+
+def cpu():
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+    for child in multiprocessing.active_children():
+        with open(f"/proc/{child.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        used += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+def metered(inner, file):
+    def one_epoch(model, loaders, *args, **kwargs):
+        wall, used = time.perf_counter(), cpu()
+        inner(model, loaders, *args, **kwargs)
+        found = {"seconds": time.perf_counter() - wall, "cpu": cpu() - used,
+                 "samples": loaders["train"].dataloader.num_samples}
+        with open(file, "a") as out:
+            out.write(json.dumps(found) + "\\n")
+    return one_epoch
+
+train.train_one_epoch = metered(train.train_one_epoch, sys.argv[1])
+"""
+OURS = f"{METER}\nfrom biomedica_assets.lib.clip import worker\nsys.exit(worker.main(sys.argv[2:]))\n"
+THEIRS = f"""{METER}
+import functools, torch
 import open_clip_train.data as data
 data.tar_file_expander = functools.partial(data.tar_file_expander, eof_value=None)
 import open_clip
-open_clip.add_model_config(sys.argv[1])
-torch.set_num_threads(int(sys.argv[2]))
+open_clip.add_model_config(sys.argv[2])
+torch.set_num_threads(int(sys.argv[3]))
 from open_clip_train.main import main
-main(sys.argv[3:])
+main(sys.argv[4:])
 """
 
 
-def shards(folder: Path, count: int, samples: int) -> None:
-    """Physical shards of JPEGs of 320 x 256 pixels with captions."""
+def shards(folder: Path, count: int, samples: int, side: int) -> list[Path]:
+    """Physical shards of JPEGs of 5 : 4 with captions and 1.2 kB of JSON, as ours are.
+
+    Args:
+        folder: where to.
+        count: how many.
+        samples: in all of them.
+        side: pixels of the longer side.
+    """
     rng = np.random.default_rng(0)
+    made: list[Path] = []
     for shard in range(count):
-        with tarfile.open(folder / f"s{shard}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        made.append(folder / f"s{shard}.tar")
+        with tarfile.open(made[-1], "w", format=tarfile.USTAR_FORMAT) as tar:
             for n in range(samples // count):
                 small = PIL.Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8))
                 buffer = io.BytesIO()
-                small.resize((320, 256), PIL.Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-                for name, data in (("jpg", buffer.getvalue()), ("txt", f"figure {n} of shard {shard}".encode())):
+                small.resize((side, side * 4 // 5), PIL.Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+                text = f"figure {n} of shard {shard}"
+                record = json.dumps({"label": text, "mentions": [{"text": "see it " * 150}]}).encode()
+                for name, data in (("jpg", buffer.getvalue()), ("txt", text.encode()), ("json", record)):
                     info = tarfile.TarInfo(f"s{shard}-{n}.{name}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
+    return made
+
+
+def virtual_pattern(physical: list[Path], file: Path, of: int) -> str:
+    """An index over all samples of the shards, and the pattern of its virtual shards."""
+    rows: list[tuple[int, int, int]] = []
+    for number, path in enumerate(physical):
+        with tarfile.open(path) as tar:
+            starts = [member.offset for member in tar if member.name.endswith(".jpg")]
+            ends = [*starts[1:], tar.offset]  # where the empty blocks begin
+        rows += [(number, start, end) for start, end in zip(starts, ends, strict=True)]
+    shard, start, end = np.array(rows, dtype=np.int64).T
+    split = {"shard": shard, "start": start, "end": end, "repeat": np.ones_like(shard)}
+    described = [(path.name, path.stat().st_size, "jpg") for path in physical]
+    index.write(file, recipe="benchmark", seed=0, shards=described, splits={"train": split})
+    return urls.pipe_pattern(file, str(physical[0].parent), virtual.Selection(), of)
 
 
 def lake_shards(data_dir: Path, recipe: str, workers: int) -> tuple[str, str, int]:
@@ -76,35 +126,35 @@ def lake_shards(data_dir: Path, recipe: str, workers: int) -> tuple[str, str, in
     return given.pattern, "::".join(str(lake.root / path) for path in paths), given.samples
 
 
-def plain(plan: training.Plan) -> list[str]:
+def run_ours(plan: training.Plan, buffer: int) -> None:
+    """A run under supervision, as the asset starts it; only the meter is added to its process."""
+    spec = RunSpec(
+        arguments=training.arguments(plan), events=str(plan.folder / training.EVENTS),
+        model_folders=plan.chosen.folders, threads=plan.device.threads, sample_buffer=buffer,
+    )  # fmt: skip
+    worker = [sys.executable, "-c", OURS, str(plan.folder / EPOCHS)]
+    supervise.command = lambda spec, device: [*worker, str(spec)]
+    supervise.run(spec, plan.folder, plan.device, lambda event: None)
+
+
+def run_theirs(plan: training.Plan) -> None:
     """The same run by open_clip_train itself."""
     model = plan.chosen.folders[0] if plan.chosen.folders else ""
-    return [sys.executable, "-c", PLAIN, model, str(plan.device.threads), *training.arguments(plan)]
+    command = [sys.executable, "-c", THEIRS, str(plan.folder / EPOCHS), model, str(plan.device.threads)]
+    environment = supervise.environment(plan.device)
+    arguments = training.arguments(plan)
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"open_clip_train failed:\n{done.stderr[-2000:]}")
 
 
-def timed(plan: training.Plan, *, ours: bool) -> tuple[float, float]:
-    """Median rate of the logged steps (samples/s), and CPU seconds of the whole run."""
-    plan.folder.mkdir(parents=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if ours:
-        spec = RunSpec(
-            arguments=training.arguments(plan), events=str(plan.folder / training.EVENTS),
-            model_folders=plan.chosen.folders, threads=plan.device.threads, sample_buffer=500,
-        )  # fmt: skip
-        supervise.run(spec, plan.folder, plan.device, lambda event: None)
-    else:
-        environment = supervise.environment(plan.device)
-        done = subprocess.run(plain(plan), env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"open_clip_train failed:\n{done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    log = (plan.folder / training.RUN / "out.log").read_text()
-    rates = [float(rate) for rate in RATE.findall(log)][1:]
-    return statistics.median(rates), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def epochs_of(folder: Path) -> list[dict[str, float]]:
+    """What the meter wrote of every epoch but the first."""
+    return [json.loads(line) for line in (folder / EPOCHS).read_text().splitlines()][1:]
 
 
-def against_plain(options: argparse.Namespace, work: Path) -> float:
-    """Print the comparison; returns our rate."""
+def compare(options: argparse.Namespace, work: Path) -> None:
+    """Run both in turn and print the medians."""
     chosen = models.architecture(options.model)
     settings = profile.parse(
         {
@@ -115,134 +165,55 @@ def against_plain(options: argparse.Namespace, work: Path) -> float:
     )  # fmt: skip
     device = supervise.Device(options.device, 1, options.workers, options.threads)
     if options.data_dir:
-        virtual, physical, samples = lake_shards(options.data_dir, options.recipe, options.workers)
+        ours, theirs, samples = lake_shards(options.data_dir, options.recipe, options.workers)
     else:
-        count = max(4, 2 * options.workers)
-        shards(work, count, options.samples)
-        virtual = physical = f"{work}/s{{0..{count - 1}}}.tar"
-        virtual, samples = f"pipe:cat {virtual}", options.samples
+        made = shards(work, max(4, 2 * options.workers), options.samples, options.side)
+        ours = virtual_pattern(made, work / "benchmark.index", options.workers)
+        theirs, samples = "::".join(map(str, made)), options.samples
     interpolate.save(models.create(chosen, settings, 0).state_dict(), work / "base.safetensors", {})
-    found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    found: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for turn in range(2 * options.rounds):
-        ours = turn % 2 == 0
-        data = training.TrainingData(virtual if ours else physical, samples, options.workers)
-        plan = training.Plan(
-            work / f"run{turn}", work / "base.safetensors", chosen, settings, data, options.epochs, device
-        )
-        found[ours].append(timed(plan, ours=ours))
-    rate = {ours: statistics.median(r for r, _ in runs) for ours, runs in found.items()}
-    cpu = {ours: statistics.median(c for _, c in runs) for ours, runs in found.items()}
-    print(f"{options.model}, batch {options.batch}, {samples} samples x {options.epochs}, {options.workers} loaders")
-    print(f"  ours             {rate[True]:9.1f} samples/s  {cpu[True]:7.1f} CPU s")
-    print(f"  open_clip_train  {rate[False]:9.1f} samples/s  {cpu[False]:7.1f} CPU s")
+        mine = turn % 2 == 0
+        data = training.TrainingData(ours if mine else theirs, samples, options.workers)
+        folder = work / f"run{turn}"
+        folder.mkdir()
+        plan = training.Plan(folder, work / "base.safetensors", chosen, settings, data, options.epochs, device)
+        if mine:
+            run_ours(plan, training.Limits().sample_buffer)
+        else:
+            run_theirs(plan)
+        found[mine] += epochs_of(folder)
+    wall = {mine: statistics.median(e["samples"] / e["seconds"] for e in found[mine]) for mine in found}
+    cpu = {mine: statistics.median(e["samples"] / e["cpu"] for e in found[mine]) for mine in found}
     print(
-        f"  ratio of rates {rate[True] / rate[False]:.3f}, of CPU time {cpu[False] / cpu[True]:.3f} (wanted: >= 0.95)"
+        f"{options.model} on {options.device}, batch {options.batch}, {options.workers} loaders; epochs of {samples} "
+        f"samples, {len(found[True])} of each; median samples/s:"
     )
-    return rate[True]
-
-
-def matrix_peak(torch: Any, size: int = 8192) -> float:
-    """Floating-point operations per second of one large bf16 product on the card."""
-    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(5):
-        a @ b
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for _ in range(20):
-        a @ b
-    torch.cuda.synchronize()
-    return 20 * 2 * size**3 / (time.perf_counter() - began)
-
-
-def in_memory(torch: Any, name: str, batch: int, steps: int = 20) -> tuple[float, int]:
-    """Samples/s of forward, backward and update on one batch kept on the card, and operations per sample."""
-    open_clip: Any = importlib.import_module("open_clip")
-    model = open_clip.create_model(name, output_dict=True)
-    config = open_clip.get_model_config(name)
-    size, context = models.image_size(config), config["text_cfg"].get("context_length", 77)
-    operations = accounting.flops_per_sample(model, size, context)
-    model = model.cuda()
-    loss, optimiser = open_clip.ClipLoss(), torch.optim.AdamW(model.parameters(), lr=1e-6)
-    images = torch.randn(batch, 3, size, size, device="cuda")
-    texts = torch.randint(1, 49000, (batch, context), device="cuda")
-    began = 0.0
-    for step in range(steps + 5):
-        if step == 5:
-            torch.cuda.synchronize()
-            began = time.perf_counter()
-        optimiser.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16):
-            value = loss(**model(images, texts))
-        value.backward()
-        optimiser.step()
-    torch.cuda.synchronize()
-    return steps * batch / (time.perf_counter() - began), operations
-
-
-def through_loader(work: Path, name: str, batch: int, workers: int) -> float:
-    """Samples/s of a real run of the worker on JPEG shards."""
-    folder = work / f"loader-{name}-{workers}"
-    folder.mkdir()
-    count, samples = workers * 2, batch * workers * 4
-    shards(folder, count, samples)
-    chosen = models.architecture(name)
-    settings = profile.parse(
-        {
-            "model": name, "pretrained": None, "batch_size": batch, "learning_rate": 1e-6, "epochs": 2,
-            "source": "benchmark", "precision": "amp_bf16",
-        },
-        "benchmark", "benchmark",
-    )  # fmt: skip
-    interpolate.save(models.create(chosen, settings, 0).state_dict(), folder / "base.safetensors", {})
-    data = training.TrainingData(f"pipe:cat {folder}/s{{0..{count - 1}}}.tar", samples, count)
-    device = supervise.Device("cuda", 1, workers, 2)
-    plan = training.Plan(folder / "run", folder / "base.safetensors", chosen, settings, data, 2, device)
-    told = training.train(plan, training.Limits(sample_buffer=500), SILENT)
-    return statistics.median(step["rate"] for step in told.steps if step["epoch"] == 1)
-
-
-def on_gpu(options: argparse.Namespace, work: Path) -> None:
-    """Print what the card does, and what the paper's budget costs on it."""
-    torch: Any = importlib.import_module("torch")
-    peak = matrix_peak(torch)
-    print(f"{torch.cuda.get_device_name()}: {peak / 1e12:.0f} TFLOP/s in one bf16 matrix product")
-    for name, batch in (("ViT-B-32", 1024), ("ViT-L-14", 128)):
-        rate, operations = in_memory(torch, name, batch)
-        print(f"{name} bf16, batch {batch}: {rate:.0f} samples/s, {rate * operations / peak:.1%} of that rate")
-        for workers in options.loader_workers:
-            loaded = through_loader(work, name, batch, workers)
-            print(f"  with {workers} loaders: {loaded:.0f} samples/s, {loaded / rate:.3f} of it (wanted: >= 0.95)")
-        cost(f"{name} on this card", rate)
-
-
-def cost(what: str, rate: float) -> None:
-    """Print what the paper's budget takes at a rate."""
-    hours = BUDGET / rate / 3600
-    print(f"{BUDGET / 1e6:.0f} million samples, {what}: {rate:.1f}/s -> {hours:,.0f} h = {hours / 24:,.1f} days")
+    print(f"  ours             {wall[True]:9.1f} by wall  {cpu[True]:9.1f} by CPU second")
+    print(f"  open_clip_train  {wall[False]:9.1f} by wall  {cpu[False]:9.1f} by CPU second")
+    print(
+        f"  ratio            {wall[True] / wall[False]:9.3f}          {cpu[True] / cpu[False]:9.3f}   (wanted: >= 0.95)"
+    )
 
 
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="biomedica-demo")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--samples", type=int, default=1024)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=3072, help="of an epoch")
+    parser.add_argument("--side", type=int, default=320, help="pixels of the drawn images")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data-dir", type=Path, help="a data directory with a built recipe, instead of drawn images")
     parser.add_argument("--recipe", default="full")
-    parser.add_argument("--gpu", action="store_true", help="also measure ViT-B-32 and ViT-L-14 on the first GPU")
-    parser.add_argument("--loader-workers", type=int, nargs="+", default=[4, 8, 16], help="with --gpu")
     options = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with tempfile.TemporaryDirectory() as folder:
-        rate = against_plain(options, Path(folder))
-        cost(f"{options.model} on this {options.device}", rate)
-        if options.gpu:
-            on_gpu(options, Path(folder))
+        compare(options, Path(folder))
 
 
 if __name__ == "__main__":

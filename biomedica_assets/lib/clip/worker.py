@@ -24,13 +24,12 @@ import random
 import re
 import signal
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from biomedica_assets.lib.clip import accounting
+from biomedica_assets.lib.clip import accounting, streams
 from biomedica_assets.lib.clip.spec import FAILED, RunSpec
 from biomedica_assets.lib.store import atomic
 
@@ -41,16 +40,8 @@ _LINE = re.compile(
 )
 
 
-Reader = Callable[[Iterator[dict[str, Any]]], Iterator[dict[str, Any]]]
-"""Samples of the streams of an iterator."""
-
-
 class LossNotFinite(Exception):
     """The loss became NaN or infinite."""
-
-
-class StreamsBroken(Exception):
-    """More virtual shards than the limit could not be read."""
 
 
 class EpochShort(Exception):
@@ -145,57 +136,6 @@ def durable_save(save: Callable[..., Any], guard: LossGuard) -> Callable[..., An
     return saved
 
 
-def samples_of_streams(
-    src: Iterable[dict[str, Any]], read: Reader, *, retries: int, most_broken: int, events: Events
-) -> Iterator[dict[str, Any]]:
-    """Samples of each stream in turn; a stream that breaks off is opened again and its first samples skipped.
-
-    A virtual shard gives the same bytes each time, so skipping what was already used loses and repeats nothing.
-
-    Raises:
-        StreamsBroken: more than ``most_broken`` streams of this process stayed broken.
-    """
-    broken = 0
-    for stream in src:
-        used = 0
-        for attempt in range(retries + 1):
-            try:
-                for position, sample in enumerate(read(iter([dict(stream)]))):
-                    if position >= used:
-                        used += 1
-                        yield sample
-                break
-            except (OSError, ValueError, EOFError, tarfile.TarError) as error:
-                last = attempt == retries
-                events.write(kind="broken" if last else "retry", stream=str(stream.get("url")), error=str(error)[:500])
-                if last:
-                    broken += 1
-                    if broken > most_broken:
-                        raise StreamsBroken(f"{broken} virtual shards could not be read; the last: {error}") from error
-
-
-def shuffled(samples: Iterable[dict[str, Any]], size: int, seed: str) -> Iterator[dict[str, Any]]:
-    """The samples in seeded disorder, ``size`` of them in memory.
-
-    webdataset's own buffer is seeded by the clock, so no run could be repeated with it.
-    """
-    rng = random.Random(seed)  # noqa: S311 - disorder, not secrecy
-    buffer: list[dict[str, Any]] = []
-    for sample in samples:
-        buffer.append(sample)
-        if len(buffer) >= max(1, size):
-            last = len(buffer) - 1
-            chosen = rng.randint(0, last)
-            buffer[chosen], buffer[last] = buffer[last], buffer[chosen]
-            yield buffer.pop()
-    rng.shuffle(buffer)
-    yield from buffer
-
-
-def _raise(error: Exception) -> bool:
-    raise error
-
-
 def install(spec: RunSpec) -> None:
     """Put the guards around ``open_clip_train``, and make an epoch the same whether or not a run was resumed at it."""
     open_clip: Any = importlib.import_module("open_clip")
@@ -203,7 +143,6 @@ def install(spec: RunSpec) -> None:
     main_module: Any = importlib.import_module("open_clip_train.main")
     train: Any = importlib.import_module("open_clip_train.train")
     torch: Any = importlib.import_module("torch")
-    tars: Any = importlib.import_module("webdataset.tariterators")
 
     events, guard = Events(Path(spec.events)), LossGuard()
     train.backward = guard.watch(train.backward)
@@ -217,20 +156,15 @@ def install(spec: RunSpec) -> None:
             super().__init__(epoch)  # pyright: ignore[reportUnknownMemberType]
             epochs.append(self)
 
-    def read(src: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        # webdataset 1.0 marks the end of a shard with an empty member, on which open_clip_train 3.3 stops (KeyError).
-        members = tars.tar_file_expander(tars.url_opener(src, handler=_raise), handler=_raise, eof_value=None)
-        return data.group_by_keys_nothrow(members)
-
-    def streams(src: Iterable[dict[str, Any]], handler: object = None) -> Iterator[dict[str, Any]]:
+    def samples_of(src: Iterable[dict[str, Any]], handler: object = None) -> Iterator[streams.Sample]:
         epoch, loader = epochs[0].get_value(), torch.utils.data.get_worker_info()
         place = f"{spec.seed}:{epoch}:{os.environ.get('RANK', '0')}:{loader.id if loader else 0}"
         _seed(torch, place)
-        urls = ({**stream, "url": str(stream["url"]).replace("--epoch 0", f"--epoch {epoch}")} for stream in src)
-        samples = samples_of_streams(
-            urls, read, retries=spec.stream_retries, most_broken=spec.most_broken_streams, events=events
+        urls = (str(stream["url"]).replace("--epoch 0", f"--epoch {epoch}") for stream in src)
+        samples = streams.samples_of_streams(
+            urls, streams.read, retries=spec.stream_retries, most_broken=spec.most_broken_streams, events=events
         )
-        return shuffled(samples, spec.sample_buffer, place)
+        return streams.shuffled(samples, spec.sample_buffer, place)
 
     def one_epoch(model: Any, loaders: Any, loss: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
         _seed(torch, f"{spec.seed}:{epoch}:{os.environ.get('RANK', '0')}:main")
@@ -244,8 +178,8 @@ def install(spec: RunSpec) -> None:
             energy_joules=round(after - energy, 1) if energy is not None and after is not None else None,
         )  # fmt: skip
 
-    data.SharedEpoch, data.tarfile_to_samples_nothrow = SharedEpoch, streams
-    data._SAMPLE_SHUFFLE_SIZE = data._SAMPLE_SHUFFLE_INITIAL = 1  # ``shuffled`` above does it
+    data.SharedEpoch, data.tarfile_to_samples_nothrow = SharedEpoch, samples_of
+    data._SAMPLE_SHUFFLE_SIZE = data._SAMPLE_SHUFFLE_INITIAL = 1  # ``streams.shuffled`` does it
     main_module.train_one_epoch = one_epoch
     parallel: Any = torch.nn.parallel
     parallel.DistributedDataParallel = _on_any_device(parallel.DistributedDataParallel)
@@ -319,9 +253,9 @@ def main(argv: list[str]) -> int:
     events = Events(Path(spec.events))
     try:
         code = train(list(spec.arguments))
-    except (LossNotFinite, EpochShort, StreamsBroken) as error:
+    except (LossNotFinite, EpochShort, streams.StreamsBroken) as error:
         # StreamsBroken may be over in a minute (a network); the other two would come again.
-        events.write(kind="failed", why=str(error), permanent=not isinstance(error, StreamsBroken))
+        events.write(kind="failed", why=str(error), permanent=not isinstance(error, streams.StreamsBroken))
         return FAILED
     if int(os.environ.get("RANK", "0")) == 0:
         peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_rss()

@@ -16,53 +16,6 @@ class Written(worker.Events):
         self.events.append(event)
 
 
-def streams(*names):
-    return [{"url": name} for name in names]
-
-
-def reader(fail):
-    """Each stream has five samples; ``fail`` maps a stream to the tries that break off after two."""
-    tries = dict(fail)
-
-    def read(src):
-        for stream in src:
-            for n in range(5):
-                if n == 2 and tries.get(stream["url"], 0) > 0:
-                    tries[stream["url"]] -= 1
-                    raise OSError("connection reset")
-                yield {"key": f"{stream['url']}{n}"}
-
-    return read
-
-
-def test_a_stream_that_breaks_once_loses_and_repeats_nothing():
-    events = Written()
-    found = worker.samples_of_streams(streams("a", "b"), reader({"a": 1}), retries=2, most_broken=0, events=events)
-    assert [s["key"] for s in found] == [f"{name}{n}" for name in "ab" for n in range(5)]
-    assert [e["kind"] for e in events.events] == ["retry"]
-
-
-def test_a_stream_that_stays_broken_is_counted_and_skipped():
-    events = Written()
-    found = worker.samples_of_streams(streams("a", "b"), reader({"a": 9}), retries=2, most_broken=1, events=events)
-    assert [s["key"] for s in found] == ["a0", "a1", *(f"b{n}" for n in range(5))]
-    assert [e["kind"] for e in events.events] == ["retry", "retry", "broken"]
-
-
-def test_more_broken_streams_than_allowed_end_the_run():
-    found = worker.samples_of_streams(streams("a"), reader({"a": 9}), retries=0, most_broken=0, events=Written())
-    with pytest.raises(worker.StreamsBroken, match="1 virtual shards could not be read"):
-        list(found)
-
-
-def test_the_buffer_shuffles_by_seed_and_loses_nothing():
-    samples = [{"n": n} for n in range(200)]
-    one = [s["n"] for s in worker.shuffled(samples, 50, "0:1:0:0")]
-    assert one == [s["n"] for s in worker.shuffled(samples, 50, "0:1:0:0")]
-    assert one != [s["n"] for s in worker.shuffled(samples, 50, "0:2:0:0")]
-    assert sorted(one) == list(range(200)) != one
-
-
 def test_a_loss_that_is_no_number_is_noticed_and_never_saved(tmp_path):
     guard = worker.LossGuard()
     backward = guard.watch(lambda loss, scaler: None)
