@@ -111,14 +111,16 @@ def pubmed_provider(settings: Settings) -> Provider:
 def release_config(settings: Settings) -> ReleaseConfig:
     """What a release is called, takes and records."""
     shaping = settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE)
-    if settings.pmcids_file:
-        shaping["pmcids"] = digest(*sorted(map(str, read_ids(settings.pmcids_file))))
+    pmcids = read_ids(settings.pmcids_file) if settings.pmcids_file else frozenset[str]()
+    if pmcids:
+        shaping["pmcids"] = digest(*sorted(pmcids))
     groups = tuple(group for group in settings.license_groups if group in licenses.DEFAULT_GROUPS)
     return ReleaseConfig(
         name=settings.release_name,
         version=settings.release_version,
         rules=Rules(groups, settings.release_no_derivatives),
         settings=shaping,
+        pmcids=pmcids,
     )
 
 
