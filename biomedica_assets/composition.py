@@ -32,10 +32,10 @@ def training_data(lake: Lake, recipe: str, profile: Profile) -> Callable[[int], 
     """The training split of a recipe as virtual shards, cut for a number of loader workers."""
 
     def cut(workers: int) -> TrainingData:
-        streams = workers * max(1, -(-(profile.virtual_shards or 4 * workers) // workers))
         wanted = Selection(split="train", caption=profile.caption)
         chosen, path = architecture(profile.model, lake.root / "models"), find_index(lake.root, recipe)
         samples, unreadable = clip_data.training_samples(lake, recipe)
+        streams = clip_data.streams_for(samples + unreadable, workers, profile.virtual_shards)
         return TrainingData(
             pattern=pipe_pattern(path, str(lake.root), wanted, streams),
             samples=samples,

@@ -18,7 +18,7 @@ from biomedica_assets.lib.store import atomic
 Weights = Mapping[str, Any]
 """Parameter name -> torch tensor."""
 METADATA = "biomedica"
-"""Entry of a safetensors file's metadata that holds ours."""
+"""Entry of a safetensors file's metadata that holds ours; ``lib.evaluate`` reads the preprocessing out of it."""
 
 
 def interpolate(base: Weights, trained: Weights, alpha: float) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def interpolate(base: Weights, trained: Weights, alpha: float) -> dict[str, Any]
     return mixed
 
 
-def save(weights: Weights, path: Path, metadata: Mapping[str, str]) -> str:
+def save(weights: Weights, path: Path, metadata: Mapping[str, Any]) -> str:
     """Write a safetensors file atomically; returns its SHA-256. Equal weights and metadata give equal bytes.
 
     The metadata are one JSON text: safetensors writes several entries in the order of a hash table, another each time.

@@ -48,7 +48,7 @@ class Profile:
         caption: text of a sample, None for its caption: a field of its JSON, ``a+b`` for two of them joined, ``a|b``
             for one of them drawn for each sample and epoch (``txt|txt+mentions.text|caption_title``).
         image_size: pixels, None for the model's own.
-        virtual_shards: streams an epoch is cut into, 0 for as many as fit the workers.
+        virtual_shards: least number of streams an epoch is cut into; more where they would be long, or for the workers.
         max_samples: at most so many samples an epoch, None for all; each epoch takes others. A run resumes at an epoch,
             so more and shorter epochs lose less when it is killed.
         alphas: weights of the trained model in the interpolations.

@@ -23,7 +23,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 
-VERSION = "checkpoints-2"
+VERSION = "checkpoints-3"
 MODEL, COST, CARD = "model.json", "cost.json", "README.md"
 
 
@@ -103,10 +103,11 @@ def build_checkpoints(
     folder.mkdir(parents=True, exist_ok=True)
     model = models.create(chosen, profile, seed)
     base = Candidate("base", 0.0, folder / "base.safetensors")
-    base_sha = interpolate.save(model.state_dict(), base.weights, {"role": "base"})
+    preprocess = models.preprocessing(model)
+    base_sha = interpolate.save(model.state_dict(), base.weights, {"role": "base", "preprocessing": preprocess})
     effective = models.effective_config(chosen, profile)
     atomic.write_bytes(folder / MODEL, (json.dumps(effective, indent=1, sort_keys=True) + "\n").encode())
-    epochs, preprocess = profile.epochs_of(recipe), models.preprocessing(model)
+    epochs = profile.epochs_of(recipe)
     plan = Plan(folder, base.weights, chosen, profile, given, epochs, device, seed, preprocess)
     told = train(plan, limits or Limits(), progress)
     candidates = _interpolated(plan, base, base_sha)
@@ -177,7 +178,8 @@ def _interpolated(plan: Plan, base: Candidate, base_sha: str) -> dict[Candidate,
         weights = trained if role == "trained" else interpolate.interpolate(before, trained, alpha)
         name = Candidate(role, alpha, plan.folder).name
         candidate = Candidate(role, alpha, plan.folder / f"{name}.safetensors")
-        found[candidate] = interpolate.save(weights, candidate.weights, {"role": role, "alpha": f"{alpha:g}"})
+        told = {"role": role, "alpha": f"{alpha:g}", "preprocessing": dict(plan.preprocess)}
+        found[candidate] = interpolate.save(weights, candidate.weights, told)
     return found
 
 

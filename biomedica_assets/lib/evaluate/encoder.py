@@ -1,7 +1,8 @@
 """A loaded model: pixels and texts in, unit vectors out.
 
 open_clip does the loading, so every architecture and weights file it knows works here; weights are read as safetensors
-or with ``weights_only``. The preprocessing is the one that comes with the weights.
+or with ``weights_only``. The preprocessing is the one that comes with the weights: open_clip knows that of its own tags
+and of the hub's repositories; a file of ours has it in its metadata.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import json
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -132,14 +134,33 @@ def _load(spec: ModelSpec, device: str, precision: str) -> tuple[Any, Any, Any]:
         torch.manual_seed(spec.seed)
     try:
         model, _, transform = open_clip.create_model_and_transforms(
-            name, pretrained=spec.weights, precision=precision, device=device, pretrained_text=False, weights_only=True
-        )
+            name, pretrained=spec.weights, precision=precision, device=device, pretrained_text=False,
+            weights_only=True, **_preprocessing(spec.weights),
+        )  # fmt: skip
         tokenizer = open_clip.get_tokenizer(name)
     except (RuntimeError, OSError, ValueError) as error:
         raise WeightsMissing(_advice(spec, error)) from error
     if spec.weights is None and name.startswith(HUB) and not _has_weights(spec):
         raise WeightsMissing(_advice(spec, "the repository's weights could not be fetched"))
     return model.eval(), transform, tokenizer
+
+
+def _preprocessing(weights: str | None) -> dict[str, Any]:
+    """Options of ``create_model_and_transforms`` for what a weights file says of its images; none if it says nothing.
+
+    For a local file open_clip takes OpenAI's mean, std and resizing, whatever it was trained with (SigLIP's: 0.5).
+    ``lib.clip`` writes the entry.
+    """
+    if weights is None or not weights.endswith(".safetensors"):
+        return {}
+    safetensors: Any = importlib.import_module("safetensors")
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError):
+        return {}  # loading it fails next, and says what to do
+    found: dict[str, Any] = json.loads(metadata.get("biomedica", "{}")).get("preprocessing", {})
+    return {f"image_{name}": value for name, value in found.items()}
 
 
 def _registered(spec: ModelSpec) -> str:

@@ -45,3 +45,13 @@ def test_a_profile_lengthens_the_context_of_the_architecture():
     long = profile.parse(given | {"context_length": 512}, "a", "a")
     assert models.effective_config(chosen, long)["text_cfg"]["context_length"] == 512
     assert chosen.config["text_cfg"]["context_length"] == 77
+
+
+@pytest.mark.parametrize(
+    ("samples", "workers", "least", "expected"),
+    [(0, 3, 0, 3), (625, 2, 2, 2), (625, 2, 3, 4), (8192, 1, 0, 1), (8193, 1, 0, 2), (24_000_000, 64, 0, 2944)],
+)
+def test_every_loader_worker_has_as_many_streams_and_none_is_long(samples, workers, least, expected):
+    found = data.streams_for(samples, workers, least)
+    assert found == expected
+    assert found % workers == 0 and samples / found <= data.STREAM_SAMPLES

@@ -6,10 +6,14 @@ import json
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
-from biomedica_assets.lib.clip import profile, stage, supervise, training
+from biomedica_assets.lib.clip import interpolate, models, profile, stage, supervise, training
 from biomedica_assets.lib.errors import PermanentFailure, StoreError
+from biomedica_assets.lib.evaluate.encoder import open_model
+from biomedica_assets.lib.evaluate.models import ModelSpec
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 from biomedica_assets_tests.lib.clip.test_training import CPU, MICRO, draw_shards
@@ -125,3 +129,40 @@ def test_a_device_without_the_arithmetic_is_refused_before_anything_is_written(t
     with pytest.raises(PermanentFailure, match="precision fp16 does not work"):
         build(Lake(tmp_path / "data"), dataclasses.replace(PROFILE, precision="fp16"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluation_prepares_images_as_the_weights_were_trained(tmp_path):
+    """open_clip takes OpenAI's mean and std for every local file; with those a model of others scores differently."""
+    base = models.create(models.architecture("micro", micro_folder(tmp_path)), PROFILE, 0)
+    said = {"mean": [0.5, 0.4, 0.3], "std": [0.9, 0.8, 0.7], "interpolation": "bilinear", "resize_mode": "squash"}
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 24, 3), np.uint8)
+    found = {}
+    for name, entries in (("told", {"preprocessing": said}), ("silent", {})):
+        path = tmp_path / f"{name}.safetensors"
+        interpolate.save(base.state_dict(), path, entries)
+        opened = open_model(ModelSpec(name, str(tmp_path / "model.json"), str(path), "ours"))
+        prepared = opened.prepare(pixels)
+        found[name] = (prepared, opened.images([prepared]), opened.digest)
+    resized = PIL.Image.fromarray(pixels).resize((24, 24), PIL.Image.Resampling.BILINEAR)
+    expected = (np.asarray(resized, np.float32) / 255 - np.float32(said["mean"])) / np.float32(said["std"])
+    assert np.allclose(found["told"][0].numpy().transpose(1, 2, 0), expected, atol=1e-5)
+    assert float((found["told"][1] * found["silent"][1]).sum()) < 0.999
+    assert found["told"][2] != found["silent"][2]
+
+
+def micro_folder(folder):
+    """The architecture, and the configuration with the profile's sizes."""
+    (folder / "micro.json").write_text(json.dumps(MICRO))
+    config = models.effective_config(models.architecture("micro", folder), PROFILE)
+    (folder / "model.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_all_weights_of_a_recipe_name_their_preprocessing(made):
+    import safetensors
+
+    lake, _ = made
+    for path in lake.read(CHECKPOINTS, "full")["path"]:
+        with safetensors.safe_open(lake.root / path, "pt") as file:
+            said = json.loads(file.metadata()[interpolate.METADATA])["preprocessing"]
+        assert set(said) == {"mean", "std", "interpolation", "resize_mode"} and len(said["mean"]) == 3
