@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import rich.box
 import rich.console
 import rich.table
 import yaml
 
+from biomedica_assets import test_sets
 from biomedica_assets.commands.annotate import collect
 from biomedica_assets.console import bar
 from biomedica_assets.lib.annotate import audit, consensus, simulate
@@ -48,6 +50,11 @@ AUDITED_PER_LABEL = 10
 HELD_OUT = (0.1, 0.2)
 """Shares of the articles for validation and test."""
 
+REAL_IMAGES = Path(__file__).resolve().parents[3] / "shared" / "eval_images"
+"""Two small sets of real labelled images beside the repository, read where they lie; not part of the project."""
+
+REAL_SUITE = "eval_images"
+
 
 def invent(values: Settings, *, articles: int, seed: int) -> None:
     """Write the invented mirror; the same articles and seed give the same bytes, so a second time changes nothing."""
@@ -58,10 +65,20 @@ def invent(values: Settings, *, articles: int, seed: int) -> None:
         text = (definition.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
         splits = f"splits: {{validation: {HELD_OUT[0]}, test: {HELD_OUT[1]}}}\n"
         atomic.write_bytes(values.data_dir / "recipes" / f"{name}.yaml", f"{text.rstrip()}\n{splits}".encode())
+    place_real_images(values.data_dir, REAL_IMAGES)
     print(
         f"Invented {summary.articles} articles with {summary.figures} figures in {len(summary.chunks)} chunks: "
         f"{summary.root}"
     )
+
+
+def place_real_images(data_dir: Path, images: Path) -> None:
+    """Name the folder of the real test sets where it is present, and say so where it is not."""
+    places = data_dir / "tasks" / test_sets.PLACES
+    if not images.is_dir():
+        print(f"No real test images at {images}: models are scored on held-out invented articles only.")
+    elif not places.exists():
+        atomic.write_bytes(places, yaml.safe_dump({REAL_SUITE: str(images)}).encode())
 
 
 def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> Iterator[list[str] | None]:
@@ -142,7 +159,8 @@ def tell(values: Settings) -> None:
         scores.add_row(what, f"{score.expected:,}", f"{score.found:,}", f"{score.recall:.4f}", f"{score.precision:.4f}")
     console.print(scores)
     console.print(_labels(lake, truth))
-    console.print(_scores(lake))
+    for part in _scores(lake):
+        console.print(part)
     console.print(
         "\nNext:\n"
         "  [bold]make ui[/]  shows the graph, the checks and the pictures of every partition\n"
@@ -176,14 +194,43 @@ def _labels(lake: Lake, truth: Truth) -> rich.table.Table:
     return table
 
 
-def _scores(lake: Lake) -> rich.table.Table:
-    """Base, trained and interpolated weights of each recipe on articles that were held out, with intervals."""
-    table = rich.table.Table("model", "task", "measure", "value", "95 % interval", "chance", title="held-out articles")
+def _scores(lake: Lake) -> Iterator[rich.table.Table | str]:
+    """Base, trained and interpolated weights of each recipe on articles that were held out, and on real images."""
     frames = [lake.scan(ZERO_SHOT_SCORES).collect(), lake.scan(RETRIEVAL_SCORES).collect()]
-    wanted = (pl.col("task") == "drawn_kind") & (pl.col("metric") == "accuracy") | (pl.col("metric") == "recall_at_1")
-    for row in pl.concat(frames, how="diagonal").filter(wanted).sort("model", "task").to_dicts():
-        task = f"{row['task']} {row.get('direction') or ''}".strip()
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
-        chance = "" if row["chance"] is None else f"{row['chance']:.3f}"
-        table.add_row(row["model"], task, row["metric"], f"{row['value']:.3f}", interval, chance)
+    scored = pl.concat(frames, how="diagonal").filter(pl.col("status") == "scored")
+    drawn = (pl.col("task") == "drawn_kind") & (pl.col("metric") == "accuracy")
+    searched = (pl.col("task") == "held_out_retrieval") & pl.col("primary")
+    yield _board(scored.filter(drawn | searched), "articles held out from training (kinds as drawn, not as labelled)")
+    real = scored.filter(pl.col("primary") & (pl.col("suite") == REAL_SUITE))
+    if real.is_empty():
+        yield "No real test images were scored; `biomedica tasks --how` says what there is to get."
+    else:
+        yield _board(real, "real images; training saw only drawings, so chance is what to expect")
+
+
+def _board(scores: pl.DataFrame, title: str) -> rich.table.Table:
+    """Models against tasks, in percent with the 95 % interval; chance may differ from recipe to recipe."""
+    scores = scores.with_columns(column=pl.concat_str("task", "direction", separator="\n", ignore_nulls=True))
+    shown = scores.group_by("column", "metric", maintain_order=True).agg(
+        pl.col("n").min().alias("fewest"), pl.col("n").max().alias("most"),
+        pl.col("chance").min().alias("low"), pl.col("chance").max().alias("high"),
+    ).sort("column")  # fmt: skip
+    heads = [
+        f"{c['column'].replace('_', ' ')}\n{c['metric'].replace('_', ' ')}\nn {_span(c['fewest'], c['most'], ',')}\n"
+        f"chance {_span(100 * c['low'], 100 * c['high'], '.1f')} %"
+        for c in shown.to_dicts()
+    ]
+    table = rich.table.Table("model", *heads, title=title, box=rich.box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for (model,), rows in scores.sort("model").group_by("model", maintain_order=True):
+        found = {row["column"]: row for row in rows.to_dicts()}
+        cells = [
+            f"{100 * r['value']:.1f} ({100 * r['low']:.0f}-{100 * r['high']:.0f})" if (r := found.get(c)) else "-"
+            for c in shown["column"]
+        ]
+        table.add_row(str(model), *cells)
     return table
+
+
+def _span(low: float, high: float, form: str) -> str:
+    return f"{low:{form}}" if f"{low:{form}}" == f"{high:{form}}" else f"{low:{form}} to {high:{form}}"
