@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ SETTINGS: dict[str, Any] = {
 """Settings of the demo that differ from the defaults."""
 
 AUDITED_PER_LABEL = 10
+AUDITED = "demo_audited.json"
 HELD_OUT = (0.1, 0.2)
 """Shares of the articles for validation and test."""
 
@@ -103,12 +105,22 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
     simulate.cast(box, simulate.rule_on_disputes(right, disputed, current_model(lake)[0], taxonomy, seed=values.seed))
     collect(values, instance)
     yield ["annotations", "label_verdicts", "label_audit", "label_calibration", "figure_labels"]
-    drawn = audit.sample(lake.scan(FIGURE_LABELS).collect(), AUDITED_PER_LABEL, values.seed)["media_id"].to_list()
+    drawn = _audited(lake, values.seed)
     auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
     votes = simulate.vote_on_images(truth, drawn, auditor, current_model(lake)[0], taxonomy, seed=values.seed)
     simulate.cast(box, votes)
     collect(values, instance)
     yield None
+
+
+def _audited(lake: Lake, seed: int) -> list[str]:
+    """Images that the auditor judges: drawn once, since the labels they are drawn from follow the auditor's votes."""
+    path, labels = lake.root / AUDITED, lake.scan(FIGURE_LABELS).collect()
+    drawn: list[str] = json.loads(path.read_bytes()) if path.exists() else []
+    if not drawn or not set(drawn) <= set(labels["media_id"]):
+        drawn = audit.sample(labels, AUDITED_PER_LABEL, seed)["media_id"].to_list()
+        atomic.write_bytes(path, json.dumps(drawn).encode())
+    return drawn
 
 
 def image_truth(lake: Lake, truth: Truth, taxonomy: Taxonomy) -> pl.DataFrame:

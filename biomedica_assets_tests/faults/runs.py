@@ -1,4 +1,4 @@
-"""Real ``biomedica run`` processes on a small mirror, and what they leave behind.
+"""Real ``biomedica run`` and ``biomedica demo`` processes on a small mirror, and what they leave behind.
 
 Belongs here: starting, killing and comparing. The faults themselves are in ``preload.c``.
 """
@@ -6,6 +6,7 @@ Belongs here: starting, killing and comparing. The faults themselves are in ``pr
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 import os
 import shutil
@@ -29,6 +30,33 @@ SOURCE = Path(__file__).with_name("preload.c")
 SPAN = 500_000
 # Locks and Dagster's own files are no data; the mirror's ledger holds times of files; SQL views hold no rows.
 NO_DATA = ("locks", "dagster_home", ".verified", "catalog.duckdb", "biomedica.toml")
+# What a training took and where it ran stands beside its weights: seconds, processes, folders. So does its card, which
+# is compared as far as it speaks of the weights: they are files of their own, and the table lists their digests.
+RECORDS = ("cost.json", "events.jsonl", "output.log", "spec.json", "out.log", "params.txt", "README.md")
+# The demo trains for a minute a recipe; this trains so briefly that starting the process is most of it.
+PROFILE = """\
+source: "ours: the shortest training that has a second epoch to resume at"
+model: biomedica-demo
+pretrained: null
+batch_size: 32
+learning_rate: 3.0e-3
+warmup: 2
+beta2: 0.98
+weight_decay: 0.1
+grad_clip_norm: 1.0
+epochs: 3
+precision: fp32
+virtual_shards: 2
+alphas: [0.5]
+"""
+ARTICLES = 52
+
+
+class Course(enum.StrEnum):
+    """What is run: the chunks from a mirror to their shards, or the demo with training, votes, scores and release."""
+
+    SPINE = "spine"
+    DEMO = "demo"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,21 +98,33 @@ def counted(data: Path) -> int:
     return int.from_bytes((data.parent / f"{data.name}.counter").read_bytes(), sys.byteorder)
 
 
-def start(data: Path, mirror: Path, env: dict[str, str], *, select: str = ",".join(SPINE)) -> subprocess.Popen[str]:
-    """Start ``biomedica run`` in a process group of its own."""
-    command = [sys.executable, "-m", "biomedica_assets.cli", "run", "--data-dir", data, "--source", mirror]
+def start(data: Path, mirror: Path, env: dict[str, str], course: Course = Course.SPINE) -> subprocess.Popen[str]:
+    """Start ``biomedica run``, or ``biomedica demo``, which invents its own mirror, in a process group of its own."""
+    if course is Course.SPINE:
+        arguments = ["run", "--data-dir", data, "--source", mirror, "--select", ",".join(SPINE)]
+    else:
+        (data / "profiles").mkdir(parents=True, exist_ok=True)
+        (data / "profiles" / "demo.yaml").write_text(PROFILE)
+        arguments = ["demo", "--data-dir", data, "--articles", ARTICLES]
     return subprocess.Popen(
-        [*map(str, command), "--select", select], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, cwd=data.parent,
+        [sys.executable, "-m", "biomedica_assets.cli", *map(str, arguments)], env=env, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True, cwd=data.parent,
     )  # fmt: skip
 
 
-def run(data: Path, mirror: Path, env: dict[str, str] | None = None, *, kill_after: float | None = None) -> Ended:
+def run(
+    data: Path,
+    mirror: Path,
+    env: dict[str, str] | None = None,
+    *,
+    course: Course = Course.SPINE,
+    kill_after: float | None = None,
+) -> Ended:
     """Run to the end, or until it is killed after so many seconds, or by its fault."""
     began = time.monotonic()
-    process = start(data, mirror, env or environment(data))
+    process = start(data, mirror, env or environment(data), course)
     try:
-        output, _ = process.communicate(timeout=kill_after if kill_after is not None else 600)
+        output, _ = process.communicate(timeout=kill_after if kill_after is not None else 1800)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
@@ -98,14 +138,15 @@ def digests(data: Path) -> dict[str, str]:
         path.relative_to(data).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
         if not set(NO_DATA) & set(path.relative_to(data).parts)
+        and not (path.relative_to(data).parts[0] == "checkpoints" and path.name in RECORDS)
     }
 
 
 def rows_apart(reference: Path, found: Path) -> tuple[int, int]:
     """Rows of the reference that are lost, and rows that are wrong (not in the reference), over all tables."""
     lost = wrong = 0
-    for name in SPINE:
-        table, before, after = TABLES[name], Lake(reference), Lake(found)
+    before, after = Lake(reference), Lake(found)
+    for table in TABLES.values():
         for key in {*before.partitions(table), *after.partitions(table)} if table.partitioning != "none" else {None}:
             old, new = (
                 lake.read(table, key) if lake.manifest(table, key) else table.empty() for lake in (before, after)

@@ -1,30 +1,38 @@
 """The whole fault suite as one command, with its table: ``python -m biomedica_assets_tests.faults.suite``.
 
-Every seed strikes one run of the pipeline somewhere, finishes it with a second run, and compares all files with those
-of a run that nothing happened to. A part of it is in the ordinary tests (``test_kills.py``, ``test_disk.py``).
+Every seed strikes runs of the pipeline somewhere, finishes with a run that nothing strikes, and compares all files with
+those of a data directory that nothing happened to. Over the whole demo, whose run takes a minute and more, a seed
+strikes three runs of one data directory one after the other. A part of the suite is in the ordinary tests
+(``test_kills.py``, ``test_disk.py``). With ``--folder`` a suite that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import random
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from biomedica_assets.lib.demo import write_mirror
 from biomedica_assets_tests.faults import runs
 
 KINDS = {"kill at a time": "", "kill at a write": "kill", "disk full": "full", "I/O error": "eio"}
 """Kind of fault -> what the library is told; the first needs no library."""
+STRIKES = {runs.Course.SPINE: 1, runs.Course.DEMO: 3}
+"""How many runs of one data directory are struck."""
+RESULTS = "results.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
     """A run that nothing happened to."""
 
+    course: runs.Course
     folder: Path
     mirror: Path
     data: Path
@@ -35,7 +43,11 @@ class Reference:
 
 @dataclasses.dataclass
 class Line:
-    """One line of the table: faults of one kind."""
+    """One line of the table: faults of one kind.
+
+    ``injected``: runs that were to be struck; ``struck``: those that ended by it (a kill can come after the end);
+    ``survived``: those after which the data directory was finished with the bytes of an undisturbed one.
+    """
 
     injected: int = 0
     struck: int = 0
@@ -45,67 +57,115 @@ class Line:
     files_apart: int = 0
 
 
-def reference(folder: Path, *, articles: int = 52) -> Reference:
+def reference(folder: Path, course: runs.Course = runs.Course.SPINE) -> Reference:
     """Write a mirror and run the pipeline on it undisturbed, counting its changes of files."""
-    mirror, data = folder / "source", folder / "reference"
-    write_mirror(mirror, seed=11, articles=articles)
+    mirror, data = folder / "source", folder / f"reference-{course}"
     library = runs.preload(folder)
-    ended = runs.run(data, mirror, runs.environment(data, library))
+    if course is runs.Course.SPINE:
+        write_mirror(mirror, seed=11, articles=runs.ARTICLES)
+    shutil.rmtree(data, ignore_errors=True)
+    ended = runs.run(data, mirror, runs.environment(data, library), course=course)
     if ended.code:
         raise RuntimeError(f"the undisturbed run failed:\n{ended.output}")
-    return Reference(folder, mirror, data, library, runs.counted(data) if library else 0, ended.seconds)
+    return Reference(course, folder, mirror, data, library, runs.counted(data) if library else 0, ended.seconds)
 
 
 def strike(given: Reference, kind: str, seed: int, line: Line) -> list[str]:
-    """Strike one run, finish it, compare; returns what is apart."""
-    rng = random.Random(f"{kind}-{seed}")
-    data = given.folder / f"{kind.replace(' ', '-').replace('/', '')}-{seed}"
-    if kind == "kill at a time":
-        ended = runs.run(data, given.mirror, kill_after=rng.uniform(0.1, 1.0) * given.seconds)
-    else:
-        env = runs.environment(data, given.library, KINDS[kind], rng.randint(1, given.operations))
-        ended = runs.run(data, given.mirror, env)
-    line.injected += 1
-    line.struck += ended.code != 0
+    """Strike the runs of a data directory, finish it, compare; returns what is apart."""
+    rng, strikes = random.Random(f"{kind}-{seed}"), STRIKES[given.course]
+    data = given.folder / f"{given.course}-{kind.replace(' ', '-').replace('/', '')}-{seed}"
+    shutil.rmtree(data, ignore_errors=True)
     faults: list[str] = []
-    if "Traceback" in ended.output:
-        faults.append(f"a traceback instead of a message: {ended.output[-2000:]}")
-    finished = runs.run(data, given.mirror)
+    for _ in range(strikes):
+        if kind == "kill at a time":
+            after = rng.uniform(0.1, 1.0) * given.seconds / strikes
+            ended = runs.run(data, given.mirror, course=given.course, kill_after=after)
+        else:
+            at = rng.randint(1, given.operations // strikes)
+            env = runs.environment(data, given.library, KINDS[kind], at)
+            ended = runs.run(data, given.mirror, env, course=given.course)
+        line.injected += 1
+        line.struck += ended.code != 0
+        if "Traceback" in ended.output:
+            faults.append(f"a traceback instead of a message: {ended.output[-2000:]}")
+    finished = runs.run(data, given.mirror, course=given.course)
     if finished.code:
-        faults.append(f"the second run failed: {finished.output[-2000:]}")
+        faults.append(f"the last run failed: {finished.output[-2000:]}")
     before, after = runs.digests(given.data), runs.digests(data)
     apart = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     lost, wrong = runs.rows_apart(given.data, data)
     line.lost, line.wrong, line.files_apart = line.lost + lost, line.wrong + wrong, line.files_apart + len(apart)
     faults += [f"{len(apart)} files apart, among them {', '.join(apart[:3])}"] if apart else []
-    line.survived += not faults
+    line.survived += 0 if faults else strikes
     shutil.rmtree(data, ignore_errors=True)
     return faults
+
+
+def plan(seeds: int, *, library: bool) -> list[tuple[runs.Course, str, int]]:
+    """Seeds for each course and kind: kills alternate between a time and a write; of each disk fault a fifth."""
+    kills = ["kill at a time", "kill at a write"] if library else ["kill at a time"]
+    disk = ["disk full", "I/O error"] if library else []
+    made: list[tuple[runs.Course, str, int]] = []
+    for course in (runs.Course.DEMO, runs.Course.SPINE):
+        here = max(1, seeds // STRIKES[course])
+        made += [(course, kills[seed % len(kills)], seed) for seed in range(here)]
+        made += [(course, kind, seed) for seed in range(max(1, here // 5)) for kind in disk]
+    return made
+
+
+def suite(folder: Path, wanted: list[tuple[runs.Course, str, int]]) -> dict[str, Line]:
+    """Strike everything that the folder has no result of, and add up all results: course and kind -> line."""
+    lines: dict[str, Line] = {}
+    results = folder / RESULTS
+    done = [json.loads(text) for text in results.read_text().splitlines()] if results.exists() else []
+    known = {tuple(result["seed"]) for result in done}
+    for result in done:
+        _add(lines, result)
+    made: dict[runs.Course, Reference] = {}
+    for number, (course, kind, seed) in enumerate(wanted, 1):
+        if (course, kind, seed) in known:
+            continue
+        if course not in made:
+            made[course] = reference(folder, course)
+            print(f"{course} undisturbed: {made[course].seconds:.1f} s, {made[course].operations} changes of files")
+        print(f"{number} of {len(wanted)}: {course}, {kind}, seed {seed}", file=sys.stderr, flush=True)
+        line = Line()
+        for fault in strike(made[course], kind, seed, line):
+            print(f"{course}, {kind}, seed {seed}: {fault}", flush=True)
+        result = {"seed": (course, kind, seed), "line": dataclasses.asdict(line)}
+        with results.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        _add(lines, result)
+    return lines
+
+
+def _add(lines: dict[str, Line], result: dict[str, Any]) -> None:
+    course, kind, _ = result["seed"]
+    line = lines.setdefault(f"{course}: {kind}", Line())
+    for name, n in result["line"].items():
+        setattr(line, name, getattr(line, name) + n)
 
 
 def main() -> int:
     """Run all seeds and print the table; 1 if anything was lost."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seeds", type=int, default=30, help="kills; of each disk fault a third of it")
+    arguments.add_argument("--seeds", type=int, default=30, help="kills of each course; of each disk fault a fifth")
+    arguments.add_argument("--course", choices=list(runs.Course), help="this course alone")
     arguments.add_argument("--only", choices=KINDS, help="faults of this kind alone")
+    arguments.add_argument("--folder", type=Path, help="keeps the results; with one of before, goes on there")
     given = arguments.parse_args()
-    lines: dict[str, Line] = {}
-    with tempfile.TemporaryDirectory(prefix="biomedica-faults-") as folder:
-        made = reference(Path(folder))
-        half = (given.seeds + 1) // 2
-        plan = [("kill at a time", seed) for seed in range(given.seeds - half if made.library else given.seeds)]
-        if made.library:
-            third = max(1, given.seeds // 3)
-            plan += [("kill at a write", seed) for seed in range(half)]
-            plan += [(kind, seed) for kind in ("disk full", "I/O error") for seed in range(third)]
-        else:
+    with tempfile.TemporaryDirectory(prefix="biomedica-faults-") as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        library = runs.preload(folder)
+        if library is None:
             print("no C compiler: kills at random times only, no disk faults", file=sys.stderr)
-        print(f"undisturbed: {made.seconds:.1f} s, {made.operations} changes of files", flush=True)
-        plan = [(kind, seed) for kind, seed in plan if given.only in {None, kind}]
-        for number, (kind, seed) in enumerate(plan, 1):
-            print(f"{number} of {len(plan)}: {kind}, seed {seed}", file=sys.stderr, flush=True)
-            for fault in strike(made, kind, seed, lines.setdefault(kind, Line())):
-                print(f"{kind}, seed {seed}: {fault}", flush=True)
+        wanted = [
+            (course, kind, seed)
+            for course, kind, seed in plan(given.seeds, library=library is not None)
+            if given.only in {None, kind} and given.course in {None, course}
+        ]
+        lines = suite(folder.absolute(), wanted)
     names = [field.name for field in dataclasses.fields(Line)]
     print("| fault | " + " | ".join(name.replace("_", " ") for name in names) + " |\n|---|" + "---|" * len(names))
     for kind, line in lines.items():

@@ -85,7 +85,6 @@ def write_mirror(
         truth, articles=tuple(sorted(done, key=lambda a: chunks.parse_article_id(a.article_id)))
     )
     publish_inventory(root, FIRST_DATE)
-    (root / "README.txt").write_text(README, encoding="utf-8")
     write_truth(truth_path, truth)
     return DemoSummary(
         root=root,
@@ -183,10 +182,22 @@ def _metadata(draft: Draft, facts: dict[str, Any], xml: bytes, text: bytes) -> d
 
 
 def _clear(root: Path) -> None:
-    """Make ``root`` an empty folder; whatever is no demo mirror stays and raises."""
+    """Make ``root`` a folder that holds its README alone; whatever is no demo mirror stays and raises.
+
+    The README is the first to come and the last to stay, so what a killed run left is known for a demo mirror.
+    """
     readme = root / "README.txt"
-    if readme.is_file() and readme.read_text(encoding="utf-8") == README:
-        shutil.rmtree(root)
-    if root.exists() and any(root.iterdir()):
+    names = sorted(path.name for path in root.iterdir()) if root.exists() else []
+    found = readme.read_bytes() if readme.is_file() else b""
+    if found == README.encode():
+        for path in root.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != readme:
+                path.unlink()
+    elif not names or (names == [readme.name] and README.encode().startswith(found)):
+        root.mkdir(parents=True, exist_ok=True)
+        readme.write_bytes(README.encode())
+    else:
         raise PermanentFailure(f"{root} holds something that is no demo mirror; name an empty or a new folder")
     root.mkdir(parents=True, exist_ok=True)
