@@ -7,7 +7,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, nothing about the code: no deadline, no complaint of slowness.
+SLOW_IS_FINE = (hypothesis.HealthCheck.too_slow,)
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=SLOW_IS_FINE)
+hypothesis.settings.load_profile("any machine")
 
 # Before anything imports the graph: its partitions are computed from the settings.
 _HOME = tempfile.mkdtemp(prefix="biomedica-tests-")

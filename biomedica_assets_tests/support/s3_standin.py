@@ -55,7 +55,7 @@ class S3StandIn:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
         self._thread.start()
-        if not ready.wait(20):
+        if not ready.wait(300):
             raise RuntimeError("the S3 stand-in did not start")
         return self
 

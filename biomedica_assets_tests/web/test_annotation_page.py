@@ -20,6 +20,8 @@ from biomedica_assets_tests.lib.annotate.voting import BAR
 from biomedica_assets_tests.web.annotation_server import Server, log_in
 
 CHROMIUM = Path("/usr/bin/chromium")
+# Milliseconds; on a machine that does other things a page can take many times as long as alone.
+PATIENCE = 180_000
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         yield chromium
         chromium.close()
 
@@ -43,6 +46,7 @@ def browser() -> Iterator:
 def page(browser):
     """A page that fails the test if its scripts fail or the browser reports a violation of the security policy."""
     context = browser.new_context(viewport={"width": 1366, "height": 768})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

@@ -74,7 +74,7 @@ def ask(tmp_path_factory, demo_mirror):
     assert "message" not in json.dumps(broken), broken
     yield query
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     process.stdout.close()
 
 

@@ -48,6 +48,6 @@ def test_a_step_that_dagster_interrupts_ends_its_training(tmp_path):
     step.send_signal(signal.SIGINT)
     told = step.stdout.read()
     step.stdout.close()
-    step.wait(timeout=60)
+    step.wait(timeout=600)
     assert "CANCELED" in told or "FAILURE" in told
     assert processes(folder / "spec.json") == []

@@ -35,7 +35,7 @@ def s3(mirror: MirrorBuilder) -> Iterator[S3StandIn]:
 def bucket(s3: S3StandIn) -> PmcSource:
     """The S3 adapter, impatient: three retries, 10 ms before the first."""
     return open_source(
-        "s3://pmc-oa-opendata", endpoint=s3.endpoint, concurrency=8, retries=3, timeout=1.0, backoff=0.01
+        "s3://pmc-oa-opendata", endpoint=s3.endpoint, concurrency=8, retries=3, timeout=60.0, backoff=0.01
     )
 
 
