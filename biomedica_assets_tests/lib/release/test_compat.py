@@ -6,13 +6,14 @@ import io
 import json
 import re
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.release import compat
+from biomedica_assets.lib.release import compat, compat_rows
 from biomedica_assets.lib.release.compat_export import export_biomedica
 from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.tables import IMAGES, SHARDS
@@ -78,6 +79,31 @@ def test_jpegs_keep_their_bytes_and_other_formats_become_jpeg_once(exported, rel
             with Image.open(io.BytesIO(data)) as image:
                 assert (image.format, image.size) == ("JPEG", (images[key]["width"], images[key]["height"]))
     assert encoded == found.encoded > 0
+
+
+def test_tables_are_read_once_for_a_chunk_however_many_shards_it_has(release, tmp_path, monkeypatch):
+    """At full size the tables have 24 million rows, and a scan for each of 5 000 shards would read them 5 000 times."""
+    scans = Counter()
+
+    def counted(folder, table):
+        scans[table.name] += 1
+        return scan(folder, table)
+
+    monkeypatch.setattr(compat_rows, "scan", counted)
+    found = export_biomedica(release, tmp_path / "export")
+    chunks = {"-".join(Path(tar).name.split("-")[:2]) for tar in found.tars}
+    assert 1 < len(chunks) < len(found.tars)
+    assert scans.pop("shards") == 1 + len(chunks)
+    assert set(scans.values()) == {len(chunks)}
+
+
+def test_samples_lie_in_the_order_of_the_shards(exported, release):
+    target, found = exported
+    expected = scan(release, SHARDS).collect().sort("shard", "position")
+    left_out = {reject.subject for reject in found.rejects}
+    keys = [key for key in expected["sample_key"] if key not in left_out]
+    assert list(dict.fromkeys(key for key, _, _ in samples(target))) == keys
+    assert list(found.tars) == sorted(path.relative_to(target).as_posix() for path in target.rglob("*.tar"))
 
 
 def test_their_look_up_of_the_context_works(exported):
