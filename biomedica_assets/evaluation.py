@@ -23,6 +23,7 @@ from biomedica_assets.settings import Settings
 
 ROLES: Mapping[str, Provenance] = {"base": "base", "interpolated": "interpolated", "trained": "ours"}
 HELD_OUT = "test"
+OWN = "own articles"
 FEWEST = 2  # items of a concept that make it a class of the held-out task
 
 
@@ -68,7 +69,7 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     """
     pairs = composition.held_out_pairs(lake, recipe, HELD_OUT)
     title = f"held-out articles of {recipe}"
-    made = [frame_source(retrieval_task("held_out_retrieval", f"Retrieval, {title}", domain="own"), pairs, lake.root)]
+    made = [frame_source(retrieval_task("held_out_retrieval", f"Retrieval, {title}", domain=OWN), pairs, lake.root)]
     concepts = lake.read(RECIPE, recipe).select("media_id", "concept").drop_nulls().unique("media_id")
     labelled = pairs.unique("item_id").join(concepts, left_on="item_id", right_on="media_id")
     frequent = labelled.group_by("concept").len().filter(pl.col("len") >= FEWEST)["concept"]
@@ -77,7 +78,7 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     if len(names) < 2:
         return [*made, *labelled_by_hand(lake, recipe, pairs)]
     captions = {concept: (f"A figure showing: {name}.", f"{name}.") for concept, name in sorted(names.items())}
-    task = classification_task("held_out_kinds", f"Kind by propagated cluster labels, {title}", captions, domain="own")
+    task = classification_task("held_out_kinds", f"Kind by propagated cluster labels, {title}", captions, domain=OWN)
     rows = labelled.filter(pl.col("concept").is_in(list(names))).rename({"concept": "label"})
     return [*made, frame_source(task, rows, lake.root), *labelled_by_hand(lake, recipe, pairs)]
 
@@ -97,7 +98,7 @@ def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskS
         labels = pl.read_csv(path.with_suffix(".csv"), schema={"media_id": pl.String, "label": pl.String})
         rows = pairs.unique("item_id").join(labels, left_on="item_id", right_on="media_id")
         captions = {str(label): tuple(map(str, texts)) for label, texts in said["captions"].items()}
-        task = classification_task(path.stem, f"{said.get('title', path.stem)} ({recipe})", captions, domain="own")
+        task = classification_task(path.stem, f"{said.get('title', path.stem)} ({recipe})", captions, domain=OWN)
         made.append(frame_source(task, rows, lake.root))
     return made
 

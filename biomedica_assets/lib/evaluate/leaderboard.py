@@ -38,9 +38,7 @@ def build(
         costs: what training took: ``COSTS``; null where unknown.
     """
     tasks = zero_shot.filter(pl.col("primary")).with_columns(name="task").select(_SCORE)
-    searched = retrieval.filter(pl.col("primary")).with_columns(
-        name=pl.format("{} ({})", "task", pl.col("direction").str.replace_all("_", " "))
-    )
+    searched = retrieval.filter(pl.col("primary")).with_columns(name=direction_name())
     searched = searched.select(_SCORE)
     parts = [
         _rows(pl.concat([tasks, searched]).filter(pl.col("value").is_not_null()), "task"),
@@ -58,6 +56,11 @@ def build(
     made = pl.concat([ours.select(LEADERBOARD.schema.names()), published()])
     order = [pl.col("provenance") == "published", pl.col("scope"), pl.col("name"), pl.col("recipe"), pl.col("model")]
     return made.sort(order, nulls_last=True)
+
+
+def direction_name() -> pl.Expr:
+    """What a retrieval task is called in one direction."""
+    return pl.format("{} ({})", "task", pl.col("direction").str.replace_all("_", " "))
 
 
 def published() -> pl.DataFrame:
@@ -131,8 +134,8 @@ def ranking(board: pl.DataFrame, name: str = ALL_TASKS) -> pl.DataFrame:
 
 
 def model_label(recipe: str | None, model: str, recipes: Sequence[str]) -> str:
-    """What a plot calls a model: with its recipe if there are several."""
-    return f"{model} [{recipe}]" if recipe and len(recipes) > 1 else model
+    """What a plot calls a model: with its recipe if there are several and the name does not begin with it."""
+    return f"{model} [{recipe}]" if recipe and len(recipes) > 1 and not model.startswith(recipe) else model
 
 
 def share_text(value: float | None) -> str:

@@ -19,6 +19,13 @@ from biomedica_assets.lib.evaluate.leaderboard import model_label, share_text
 from biomedica_assets.lib.report import Picture
 
 Row = dict[str, Any]
+DETAILS = pl.Schema(
+    {
+        "recipe": pl.String(), "model": pl.String(), "name": pl.String(), "task": pl.String(), "title": pl.String(),
+        "n": pl.Int64(), "n_groups": pl.Int64(), "share": pl.Float64(),
+    }
+)  # fmt: skip
+"""One row per model and task: items scored, independent groups among them, share of the task's images trained on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Board:
 
     Attributes:
         table: ``leaderboard``.
+        details: ``DETAILS``.
         excluded: task, model, reason of what could not be scored.
         comparisons: ``significance.SCHEMA`` with ``recipe``.
         not_ready: registered tasks that are not on this machine.
@@ -34,6 +42,7 @@ class Board:
     """
 
     table: pl.DataFrame
+    details: pl.DataFrame
     excluded: pl.DataFrame
     comparisons: pl.DataFrame
     not_ready: Sequence[TaskStatus] = ()
@@ -65,9 +74,18 @@ def to_markdown(board: Board) -> str:
         else "No task has a value for every model."
     )
     parts.append("## Per task")
-    head = ["task", "domain", "metric", "chance", *(m["label"] for m in view["models"])]
-    rows = [[r["name"], r["domain"], r["metric"], r["chance"], *map(_cell, r["cells"])] for r in view["tasks"]]
-    parts.append(_table(head, rows))
+    for task in view["tasks"]:
+        parts.append(f"### {task['name']}\n\n{task['title']}; {task['domain']}; {task['metric']}")
+        head = ["model", "kind", "value (95 % interval)", "chance", "items", "groups", "overlap"]
+        parts.append(
+            _table(
+                head,
+                [
+                    [r["label"], r["provenance"], _cell(r["cell"]), r["chance"], r["n"], r["n_groups"], r["overlap"]]
+                    for r in task["rows"]
+                ],
+            )
+        )
     if view["excluded"]:
         parts += ["### Left out", *(f"* {r['task']} ({r['model']}): {r['reason']}" for r in view["excluded"])]
     parts.append("## Published numbers (by others)")
@@ -101,8 +119,10 @@ def _view(board: Board) -> dict[str, Any]:
         "overall": _overall_rows(ours, keys, averages.to_list()),
         "n_common": overall["n_tasks"].max() or 0,
         "searched": leaderboard.RETRIEVAL in averages,
-        "models": [k | {"label": model_label(k["recipe"], k["model"], recipes)} for k in keys],
-        "tasks": [_task_row(tasks.filter(name=n), keys) for n in tasks["name"].unique(maintain_order=True)],
+        "tasks": [
+            _task(tasks.filter(name=n), board.details.filter(name=n), recipes)
+            for n in tasks["name"].unique(maintain_order=True)
+        ],
         "excluded": board.excluded.to_dicts(),
         "published": [
             r | {"value": share_text(r["value"]), "citation": citations.index(r["citation"]) + 1}
@@ -152,16 +172,31 @@ def _overall_rows(ours: pl.DataFrame, keys: Sequence[Row], averages: Sequence[st
     return sorted(rows, key=lambda r: (-r["rank"], r["recipe"] or "", r["model"]))
 
 
-def _task_row(task: pl.DataFrame, keys: Sequence[Row]) -> Row:
-    rows = {(r["recipe"], r["model"]): r for r in task.to_dicts()}
-    first: Row = next(iter(rows.values()))
-    best = task["value"].max()
+def _task(scores: pl.DataFrame, details: pl.DataFrame, recipes: Sequence[str]) -> Row:
+    """One task: its models, best first; a base's overlap is not known and stays empty."""
+    both = scores.join(details, on=["recipe", "model", "name"], how="left").sort(
+        ["value", "recipe", "model"], descending=[True, False, False]
+    )
+    rows = both.to_dicts()
+    first, best = rows[0], both["value"].max()
     return {
         "name": first["name"],
+        "title": first["title"],
         "domain": first["domain"],
         "metric": first["metric"].replace("_", " "),
-        "chance": share_text(first["chance"]),
-        "cells": [_shown(rows.get((k["recipe"], k["model"])), best) for k in keys],
+        "score": f"{first['model']}/{first['task']}/{first['metric']}",
+        "rows": [
+            {
+                "label": model_label(r["recipe"], r["model"], recipes),
+                "provenance": r["provenance"],
+                "cell": _shown(r, best),
+                "chance": share_text(r["chance"]),
+                "n": f"{r['n']:,}",
+                "n_groups": f"{r['n_groups']:,}",
+                "overlap": "" if r["share"] is None or r["provenance"] == "base" else f"{100 * r['share']:.2f}",
+            }
+            for r in rows
+        ],
     }
 
 
@@ -169,7 +204,8 @@ def _shown(row: Row | None, best: Any) -> Row | None:
     if row is None or row["value"] is None:
         return None
     interval = "" if row["low"] is None else f"{share_text(row['low'])} to {share_text(row['high'])}"
-    return {"value": share_text(row["value"]), "interval": interval, "best": row["value"] == best}
+    chance = share_text(row["chance"])
+    return {"value": share_text(row["value"]), "interval": interval, "chance": chance, "best": row["value"] == best}
 
 
 def _pair_row(row: Row) -> Row:

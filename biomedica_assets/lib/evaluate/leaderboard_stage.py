@@ -17,7 +17,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import CONTAMINATION, LEADERBOARD, RETRIEVAL_SCORES, ZERO_SHOT_SCORES
 
-VERSION = "leaderboard-1"
+VERSION = "leaderboard-2"
 
 
 def publish_leaderboard(
@@ -45,8 +45,9 @@ def publish_leaderboard(
     board = leaderboard.build(zero_shot, retrieval, contamination, costs)
     plots = pictures(board)
     page = leaderboard_page.Board(
-        board, _excluded(zero_shot, retrieval), _comparisons(lake, zero_shot), not_ready, plots
-    )
+        board, _details(zero_shot, retrieval, contamination), _excluded(zero_shot, retrieval),
+        _comparisons(lake, zero_shot), not_ready, plots,
+    )  # fmt: skip
     folder = lake.root / "scores" / "leaderboard"
     written = {
         "leaderboard.html": leaderboard_page.to_html(page).encode(),
@@ -89,6 +90,18 @@ def publish_leaderboard(
         preview=tuple(ranked.select("model", "recipe", "provenance", "value", "low", "high", "n_tasks").to_dicts()),
         pictures=tuple(plots),
     )
+
+
+def _details(zero_shot: pl.DataFrame, retrieval: pl.DataFrame, contamination: pl.DataFrame) -> pl.DataFrame:
+    """What stands behind each value of a task; see ``leaderboard_page.DETAILS``."""
+    searched = retrieval.with_columns(name=leaderboard.direction_name())
+    columns = ["recipe", "model", "name", "task", "title", "n", "n_groups", "status"]
+    both = pl.concat(
+        [f.filter("primary").select(columns) for f in (zero_shot.with_columns(name="task"), searched)]
+    ).filter(pl.col("status") == "scored")
+    overlap = contamination.select("recipe", "task", "share")
+    found = both.join(overlap, on=["recipe", "task"], how="left", maintain_order="left")
+    return found.select(leaderboard_page.DETAILS.names())
 
 
 def _excluded(zero_shot: pl.DataFrame, retrieval: pl.DataFrame) -> pl.DataFrame:

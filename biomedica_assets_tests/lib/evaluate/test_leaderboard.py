@@ -111,7 +111,10 @@ def test_names_are_escaped_in_the_page(lake):
     board = leaderboard.build(*tables, COSTS.clear())
     evil = board.head(1).with_columns(model=pl.lit("<img src=x onerror=alert(1)>"))
     page = leaderboard_page.Board(
-        evil, pl.DataFrame(schema={"task": str, "model": str, "reason": str}), pl.DataFrame(schema=SCHEMA)
+        evil,
+        pl.DataFrame(schema=leaderboard_page.DETAILS),
+        pl.DataFrame(schema={"task": str, "model": str, "reason": str}),
+        pl.DataFrame(schema=SCHEMA),
     )
     assert "<img src=x" not in leaderboard_page.to_html(page)
 
