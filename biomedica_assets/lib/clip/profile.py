@@ -46,7 +46,8 @@ class Profile:
         grad_checkpointing: recompute activations to save memory.
         context_length: tokens of text, None for the model's own.
         caption: text of a sample, None for its caption: a field of its JSON, ``a+b`` for two of them joined, ``a|b``
-            for one of them drawn for each sample and epoch (``txt|txt+mentions.text|caption_title``).
+            for one of them drawn for each sample and epoch; ``panel`` is the part of the caption about one panel
+            (``txt|txt+mentions.text|panel``).
         image_size: pixels, None for the model's own.
         virtual_shards: least number of streams an epoch is cut into; more where they would be long, or for the workers.
         max_samples: at most so many samples an epoch, None for all; each epoch takes others. A run resumes at an epoch,

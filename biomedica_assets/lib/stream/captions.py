@@ -13,10 +13,11 @@ from typing import Any, cast
 
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import member_name, member_size, resized
+from biomedica_assets.lib.stream.panels import panels
 
 _BLOCK = 512
 _LARGEST_TEXT = 32 << 20
-_TEXT = "txt"
+_TEXT, _PANEL = "txt", "panel"
 
 
 def rewritten(pieces: Iterable[bytes | memoryview], field: str, epoch: int = 0) -> Iterator[bytes | memoryview]:
@@ -25,7 +26,8 @@ def rewritten(pieces: Iterable[bytes | memoryview], field: str, epoch: int = 0) 
     Args:
         pieces: bytes of tar members, cut anywhere; no end of archive.
         field: field of the JSON, with dots into objects and lists of them (``mentions.text``); ``txt`` is the text the
-            sample has. Several with ``+`` between them (``txt+mentions.text``) are joined by a space. Where all are
+            sample has, ``panel`` the part of that text which speaks of one panel (``panels``), drawn by key and epoch and
+            empty where the text has no parts. Several with ``+`` between them (``txt+mentions.text``) are joined by a space. Where all are
             null or empty, the sample keeps its text. Several of these with ``|`` between them
             (``txt|txt+mentions.text|caption_title``): each sample takes one of them in each epoch, drawn by its key.
         epoch: for the draw.
@@ -117,14 +119,26 @@ class _Rewriter:
             value: Any = json.loads(self._json or b"null")
         except ValueError as error:
             raise StreamError(f"sample {self._key.lstrip('/')}: its JSON is damaged ({error})") from error
-        found = [old.decode() if name == _TEXT else _text(value, name, self._key) for name in self._drawn()]
+        found = [self._part(name, value, old.decode()) for name in self._drawn()]
         return " ".join(text for text in found if text).encode()
+
+    def _part(self, name: str, value: Any, old: str) -> str:
+        if name == _TEXT:
+            return old
+        if name == _PANEL:
+            parts = panels(old)
+            return parts[self._number(_PANEL) % len(parts)] if parts else ""
+        return _text(value, name, self._key)
 
     def _drawn(self) -> list[str]:
         if len(self._choices) == 1:
             return self._choices[0]
-        drawn = hashlib.blake2b(f"{self._key}:{self._epoch}".encode(), digest_size=8).digest()
-        return self._choices[int.from_bytes(drawn, "big") % len(self._choices)]
+        return self._choices[self._number() % len(self._choices)]
+
+    def _number(self, purpose: str = "") -> int:
+        """What the sample draws in this epoch; another number for another purpose."""
+        text = f"{self._key}:{self._epoch}{purpose}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _text(value: Any, name: str, key: str) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from biomedica_assets.lib.stream.captions import rewritten
 from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.headers import header
 from biomedica_assets.lib.stream.virtual import END_OF_TAR, Selection
 from biomedica_assets_tests.lib.stream.conftest import Physical, key_of, read_tar
 from biomedica_assets_tests.lib.stream.test_virtual import tar_of
@@ -56,3 +57,22 @@ def test_each_sample_draws_one_of_several_texts_anew_in_each_epoch(physical: Phy
     assert drawn[0] == drawn[1]
     assert len({*drawn, plain, titled}) >= 3
     assert all(len(plain) <= len(some) <= len(titled) for some in drawn)
+
+
+def test_a_panel_of_the_caption_is_drawn_and_a_caption_without_panels_stays() -> None:
+    def member(name: str, content: bytes) -> bytes:
+        return header(name, len(content)) + content + bytes(-len(content) % 512)
+
+    split, whole = b"Title. (A) Liver. (B) Kidney.", b"One picture."
+    data = b"".join(
+        member(f"{key}.{ext}", content)
+        for key, text in (("a", split), ("b", whole))
+        for ext, content in (("jpg", b"x"), ("txt", text), ("json", b"{}"))
+    )
+    drawn = [
+        read_tar(b"".join(bytes(p) for p in rewritten([data], "panel", epoch)) + END_OF_TAR) for epoch in range(12)
+    ]
+    assert {one["a"]["txt"] for one in drawn} == {b"Liver.", b"Kidney."}
+    assert {one["b"]["txt"] for one in drawn} == {whole}
+    again = read_tar(b"".join(bytes(p) for p in rewritten([data], "panel", 5)) + END_OF_TAR)
+    assert again == drawn[5]
