@@ -26,8 +26,9 @@ def rewritten(pieces: Iterable[bytes | memoryview], field: str, epoch: int = 0) 
     Args:
         pieces: bytes of tar members, cut anywhere; no end of archive.
         field: field of the JSON, with dots into objects and lists of them (``mentions.text``); ``txt`` is the text the
-            sample has, ``panel`` the part of that text which speaks of one panel (``panels``), drawn by key and epoch and
-            empty where the text has no parts. Several with ``+`` between them (``txt+mentions.text``) are joined by a space. Where all are
+            sample has, ``panel`` the part of that text which speaks of one panel (``panels``), drawn by key and epoch
+            and empty where the text has no parts. Several with ``+`` between them (``txt+mentions.text``) are joined by
+            a space. Where all are
             null or empty, the sample keeps its text. Several of these with ``|`` between them
             (``txt|txt+mentions.text|caption_title``): each sample takes one of them in each epoch, drawn by its key.
         epoch: for the draw.
