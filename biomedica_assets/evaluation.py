@@ -68,7 +68,7 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     annotators and the clustering, and not always with the picture. The task's title says so wherever it is shown.
     """
     pairs = composition.held_out_pairs(lake, recipe, HELD_OUT)
-    title = f"held-out articles of {recipe}"
+    title = "held-out articles of the recipe"
     made = [frame_source(retrieval_task("held_out_retrieval", f"Retrieval, {title}", domain=OWN), pairs, lake.root)]
     concepts = lake.read(RECIPE, recipe).select("media_id", "concept").drop_nulls().unique("media_id")
     labelled = pairs.unique("item_id").join(concepts, left_on="item_id", right_on="media_id")
@@ -76,14 +76,14 @@ def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
     taxonomy = lake.read(TAXONOMY, None).filter(pl.col("concept_id").is_in(frequent.implode()))
     names: dict[str, str] = dict(taxonomy.select("concept_id", "label").iter_rows())
     if len(names) < 2:
-        return [*made, *labelled_by_hand(lake, recipe, pairs)]
+        return [*made, *labelled_by_hand(lake, pairs)]
     captions = {concept: (f"A figure showing: {name}.", f"{name}.") for concept, name in sorted(names.items())}
     task = classification_task("held_out_kinds", f"Kind by propagated cluster labels, {title}", captions, domain=OWN)
     rows = labelled.filter(pl.col("concept").is_in(list(names))).rename({"concept": "label"})
-    return [*made, frame_source(task, rows, lake.root), *labelled_by_hand(lake, recipe, pairs)]
+    return [*made, frame_source(task, rows, lake.root), *labelled_by_hand(lake, pairs)]
 
 
-def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskSource]:
+def labelled_by_hand(lake: Lake, pairs: pl.DataFrame) -> list[TaskSource]:
     """Classification of held-out images by labels of your own.
 
     For each ``tasks/held_out/<name>.yaml`` (``title``, and ``captions``: class -> caption options) with a
@@ -98,7 +98,9 @@ def labelled_by_hand(lake: Lake, recipe: str, pairs: pl.DataFrame) -> list[TaskS
         labels = pl.read_csv(path.with_suffix(".csv"), schema={"media_id": pl.String, "label": pl.String})
         rows = pairs.unique("item_id").join(labels, left_on="item_id", right_on="media_id")
         captions = {str(label): tuple(map(str, texts)) for label, texts in said["captions"].items()}
-        task = classification_task(path.stem, f"{said.get('title', path.stem)} ({recipe})", captions, domain=OWN)
+        task = classification_task(
+            path.stem, f"{said.get('title', path.stem)}, held-out articles of the recipe", captions, domain=OWN
+        )
         made.append(frame_source(task, rows, lake.root))
     return made
 

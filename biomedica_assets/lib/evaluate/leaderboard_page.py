@@ -61,7 +61,7 @@ def to_markdown(board: Board) -> str:
     """The same in Markdown, without the plots and the pairs."""
     view = _view(board)
     parts = ["# Leaderboard", "Scores in percent with 95 % bootstrap intervals.", "## Our runs"]
-    head = ["model", "recipe", "kind", *view["averages"], "training compute", "largest overlap"]
+    head = ["model", "recipe", "kind", *view["averages"], "training FLOPs", "largest overlap, %"]
     parts.append(
         _table(
             head,
@@ -164,7 +164,7 @@ def _overall_rows(ours: pl.DataFrame, keys: Sequence[Row], averages: Sequence[st
             key
             | {
                 "cells": [_shown(found.get(n), best[n]) for n in averages],
-                "compute": "" if first["compute"] is None else f"{first['compute']:.2g} FLOPs",
+                "compute": "" if first["compute"] is None else f"{first['compute']:.2g}",
                 "overlap": "" if first["contaminated"] is None else f"{100 * first['contaminated']:.2f}",
                 "rank": -math.inf if rank is None else rank,
             }
