@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import tarfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from biomedica_assets.lib.clip import interpolate, models, profile, supervise, training
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.stream import index, urls, virtual
 
 MICRO = {
     "embed_dim": 16,
@@ -161,6 +163,32 @@ def test_a_shard_that_cannot_be_read_ends_the_run_or_is_counted(place, tmp_path)
     train(place, tmp_path / "e", given=broken, stream_retries=1, most_broken_streams=9, profile=once)
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "e" / "events.jsonl").read_text().splitlines()]
     assert {"retry", "broken", "done"} <= set(kinds)
+
+
+def test_a_lost_physical_shard_breaks_the_streams_of_the_real_command(place, tmp_path):
+    """Two virtual shards, each of one physical shard; the second file is gone when training asks for it."""
+    files = [shutil.copy(place[0] / f"s{n}.tar", tmp_path) for n in range(2)]
+    rows = []
+    for number, path in enumerate(files):
+        with tarfile.open(path) as tar:
+            starts = [member.offset for member in tar if member.name.endswith(".png")]
+            rows += [(number, *span) for span in zip(starts, [*starts[1:], tar.offset], strict=True)]
+    split = dict(zip(("shard", "start", "end"), np.array(rows, dtype=np.int64).T, strict=True))
+    split["repeat"] = np.ones(len(rows), dtype=np.int64)
+    shards = [(f"s{n}.tar", Path(path).stat().st_size, "png") for n, path in enumerate(files)]
+    index.write(tmp_path / "r.index", recipe="r", seed=0, shards=shards, splits={"train": split})
+    wanted = virtual.Selection(shuffle=False)
+    given = training.TrainingData(urls.pipe_pattern(tmp_path / "r.index", str(tmp_path), wanted, 2), 32, 2)
+    Path(files[1]).unlink()
+    once = dataclasses.replace(PROFILE, epochs=1)
+    with pytest.raises(supervise.TrainingFailed, match="1 virtual shards could not be read"):
+        train(place, tmp_path / "k", given=given, stream_retries=1, profile=once)
+    told = training.Told.read(tmp_path / "k")
+    assert (told.retried, told.broken) == (1, 1)
+    assert "s1.tar" in (tmp_path / "k" / "output.log").read_text()
+    train(place, tmp_path / "l", given=given, stream_retries=0, most_broken_streams=9, profile=once)
+    told = training.Told.read(tmp_path / "l")
+    assert told.broken >= 1 and told.epochs[0]["samples"] == 32
 
 
 def test_a_killed_supervisor_takes_its_run_with_it(place, tmp_path):
