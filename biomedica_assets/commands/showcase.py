@@ -22,7 +22,8 @@ from biomedica_assets.lib.annotate.tally import current_model
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.demo import Truth, load_truth, write_mirror
 from biomedica_assets.lib.demo.draw import KINDS
-from biomedica_assets.lib.demo.score import score_extraction
+from biomedica_assets.lib.demo.pubmed import DemoPubmed, write_pubmed
+from biomedica_assets.lib.demo.score import score_extraction, score_pubmed
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
@@ -43,9 +44,11 @@ SETTINGS: dict[str, Any] = {
     "training_profile": "demo",
     "device": "cpu",
     "loader_workers": 1,
-    "pubmed": "",
 }
 """Settings of the demo that differ from the defaults."""
+
+PUBMED = "source_pubmed"
+"""Folder of the invented PubMed, in the layout of NLM's server, below the data directory."""
 
 AUDITED_PER_LABEL = 10
 AUDITED = "demo_audited.json"
@@ -68,10 +71,17 @@ def invent(values: Settings, *, articles: int, seed: int) -> None:
         splits = f"splits: {{validation: {HELD_OUT[0]}, test: {HELD_OUT[1]}}}\n"
         atomic.write_bytes(values.data_dir / "recipes" / f"{name}.yaml", f"{text.rstrip()}\n{splits}".encode())
     place_real_images(values.data_dir, REAL_IMAGES)
+    invent_pubmed(values)
     print(
         f"Invented {summary.articles} articles with {summary.figures} figures in {len(summary.chunks)} chunks: "
         f"{summary.root}"
     )
+
+
+def invent_pubmed(values: Settings) -> DemoPubmed:
+    """Write the PubMed of the invented articles, a few missing; again and the same bytes each time."""
+    truth = load_truth(values.data_dir / "demo_truth.json")
+    return write_pubmed(values.data_dir / PUBMED, truth, seed=truth.seed)
 
 
 def place_real_images(data_dir: Path, images: Path) -> None:
@@ -167,7 +177,8 @@ def tell(values: Settings) -> None:
     console.print(table)
     truth = load_truth(values.data_dir / "demo_truth.json")
     scores = rich.table.Table("extraction against what was invented", "expected", "found", "recall", "precision")
-    for what, score in score_extraction(lake, truth).items():
+    extracted = score_extraction(lake, truth) | score_pubmed(lake, truth, invent_pubmed(values))
+    for what, score in extracted.items():
         scores.add_row(what, f"{score.expected:,}", f"{score.found:,}", f"{score.recall:.4f}", f"{score.precision:.4f}")
     console.print(scores)
     console.print(_labels(lake, truth))

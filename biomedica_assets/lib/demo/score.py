@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from biomedica_assets.lib import tables
+from biomedica_assets.lib.demo.pubmed import DemoPubmed
 from biomedica_assets.lib.demo.truth import Truth, TruthArticle, TruthFigure
 from biomedica_assets.lib.store.lake import Lake
 
@@ -85,6 +86,30 @@ def score_extraction(lake: Lake, truth: Truth) -> dict[str, Score]:
         **_mentions(parsed, found["mentions"], names),
         "images": _images(parsed, truth, found["images"], names),
         "rejects": _rejects(lake, truth),
+    }
+
+
+def score_pubmed(lake: Lake, truth: Truth, pubmed: DemoPubmed) -> dict[str, Score]:
+    """Compare ``pubmed_records`` with what the invented PubMed says of the parsed articles.
+
+    Returns:
+        ``pubmed mesh``: headings with UI, major flag and qualifiers. ``pubmed missing``: articles whose PMID it lacks
+        or has deleted, each left out with that reason.
+    """
+    pmids = {a.article_id: int(a.metadata["pmid"]) for a in truth.articles if a.parsed and a.metadata["pmid"]}
+    said = {article: pubmed.citations[pmid] for article, pmid in pmids.items() if pmid in pubmed.citations}
+    expected = ((article, heading) for article, citation in said.items() for heading in citation.mesh)
+    found = (
+        (row["article_id"], (h["ui"], h["descriptor"], h["major"], tuple(tuple(q.values()) for q in h["qualifiers"])))
+        for row in _rows(lake, "pubmed_records")
+        for h in row["mesh"]
+    )
+    table = tables.PUBMED_RECORDS
+    frames = [lake.read_rejects(table, chunk) for chunk in lake.partitions(table)]
+    left_out = (article for frame in frames for article in frame["article_id"])
+    return {
+        "pubmed mesh": _score(expected, found),
+        "pubmed missing": _score((a for a in pmids if a not in said), left_out),
     }
 
 
