@@ -21,7 +21,7 @@ from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.embed import described
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
-from biomedica_assets.lib.images.stage import DEFAULT_KINDS
+from biomedica_assets.lib.images import stage as images
 from biomedica_assets.lib.images.verify import ImageLimits
 from biomedica_assets.lib.pmc.selection import SelectionRules, read_ids
 from biomedica_assets.lib.pubmed.archive import Archive
@@ -158,13 +158,9 @@ def training_limits(settings: Settings) -> Limits:
 
 def expected(settings: Settings) -> Expected:
     """Asset -> function from a partition to the settings that shape its content, as its manifest records them."""
-    limits = image_limits(settings)
     return {
         "article_index": lambda _: selection_rules(settings).as_config(),
-        "images": lambda _: {
-            "kinds": sorted(DEFAULT_KINDS), "max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes,
-            "min_side": limits.min_side,
-        },
+        "images": lambda _: images.recorded(image_limits(settings)),
         "shards": lambda _: shard_config(settings).recorded(),
         "embeddings": lambda _: described(settings.encoder, settings.preprocessing),
         "cluster_model": lambda _: dataclasses.asdict(clusters(settings)),

@@ -18,6 +18,7 @@ import pydantic_settings
 
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.images.limits import PILLOW_CEILING
 
 FILE = "biomedica.toml"
 PREFIX = "BIOMEDICA_"
@@ -91,7 +92,9 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     # images and shards
-    max_pixels: int = pydantic.Field(89_478_485, ge=1, description="Images with more pixels are refused.")
+    max_pixels: int = pydantic.Field(
+        89_478_485, ge=1, le=PILLOW_CEILING, description="Images with more pixels are refused; Pillow decodes no more."
+    )
     min_side: int = pydantic.Field(21, ge=1, description="Images with a shorter side (pixels) are refused.")
     shard_samples: int = pydantic.Field(10_000, ge=1, description="Most samples in a shard.")
     shard_bytes: int = pydantic.Field(2_000_000_000, ge=1_000_000, description="Most bytes in a shard.")

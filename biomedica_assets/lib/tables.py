@@ -351,7 +351,7 @@ IMAGES = Table(
         _c(
             "pixel_hash",
             S,
-            "SHA-256 of the first frame as 8-bit RGB and its size, hex; the exact form: lib.images.pixels",
+            "BLAKE3 of the first frame as 8-bit RGB and its size, hex; the exact form: lib.images.pixels",
         ),
         _c("phash", pl.UInt64(), "64-bit perceptual hash (DCT); near-copies differ in few bits"),
         _c("license_code", S, "licence in force for the figure", null=True, src="figures.license_code"),

@@ -11,7 +11,7 @@ size), TIFF 6.0 section 2 and BigTIFF (directories, strips and tiles).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 
 def is_cut(kind: str, data: bytes) -> bool:
@@ -25,13 +25,27 @@ def is_cut(kind: str, data: bytes) -> bool:
         return True
 
 
-def _png_is_cut(data: bytes) -> bool:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the body and length of each chunk of a PNG, up to and with IEND.
+
+    Raises:
+        struct.error: the data ends before IEND does.
+    """
     position = 8
     while True:
         length, name = struct.unpack_from(">I4s", data, position)
         position += 12 + length
-        if name == b"IEND" or position > len(data):
-            return position > len(data)
+        if position > len(data):
+            raise struct.error(f"{name!r} ends at {position:,}, the data at {len(data):,}")
+        yield name, position - length - 4, length
+        if name == b"IEND":
+            return
+
+
+def _png_is_cut(data: bytes) -> bool:
+    for _ in png_chunks(data):
+        pass
+    return False
 
 
 def _gif_is_cut(data: bytes) -> bool:

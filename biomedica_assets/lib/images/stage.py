@@ -27,7 +27,7 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLE_INDEX, FIGURES, IMAGES
 
-VERSION = "images-1"
+VERSION = "images-2"
 
 # Kinds of figure rows whose graphics are pictures with captions: what lib.jats makes of <fig>. Table images, formulae,
 # chemical structures, supplements and bare graphics are left to those who ask for them.

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from biomedica_assets.lib.errors import BiomedicaError, RejectReason
-from biomedica_assets.lib.images import complete, pixels, sniff
+from biomedica_assets.lib.images import complete, phash, pixels, sniff
 from biomedica_assets.lib.images.limits import ImageLimits
 
 _CUT = re.compile(r"truncat|premature end|unexpected end|end of file|not enough data|short read", re.IGNORECASE)
@@ -86,7 +86,7 @@ def measure(data: bytes, limits: ImageLimits) -> Measurement:
         sha256=hashlib.sha256(data).hexdigest(),
         crc32=zlib.crc32(data),
         pixel_hash=pixels.pixel_hash(frame),
-        phash=pixels.perceptual_hash(frame),
+        phash=phash.perceptual_hash(frame),
     )
 
 
@@ -151,7 +151,8 @@ def _check_size(image: Image.Image, limits: ImageLimits) -> None:
 
 def _orientation(image: Image.Image) -> int | None:
     """EXIF orientation 1..8; None if absent or no such value."""
-    value = image.getexif().get(ExifTags.Base.Orientation)
+    # Not the method of PNG, which decodes the pixels to see the chunks behind them; ``decoders`` sees to those.
+    value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     return value if isinstance(value, int) and 1 <= value <= 8 else None
 
 

@@ -34,7 +34,7 @@ The 27 fields, their names and their types are BIOMEDICA's, so code written for 
 | `jpg` | every image encoded again at JPEG quality 75 | JPEG files are the publisher's bytes; others are encoded once at quality 95, 4:4:4, and ND-licensed ones among them are left out |
 | `txt` | title and paragraphs run together | blocks separated by a line feed |
 | `image_cluster_id` | the image's name (the field is misnamed) | the same: the publisher's file name without extension |
-| `image_hash` | SHA-256 of a PNG of at most 1000 pixels | SHA-256 of the decoded pixels at full size |
+| `image_hash` | SHA-256 of a PNG of at most 1000 pixels | BLAKE3 of the decoded pixels at full size |
 | `image_label_id` | number of one of 2000 clusters | number of the cluster in the model of this release |
 | `image_panel_type`, `..._subtype`, `image_primary_label`, `image_secondary_label` | by cluster | by image, where labels were propagated; null without label |
 | `image_size` | that of the image before, if a file could not be read | width and height as stored |

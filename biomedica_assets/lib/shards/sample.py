@@ -70,7 +70,7 @@ FIELDS: tuple[Field, ...] = (
     Field("n_frames", "integer", "frames or pages of the file"),
     Field("image_bytes", "integer", "size of the image file"),
     Field("sha256", "string", "SHA-256 of the image file, equal to the source's bytes"),
-    Field("pixel_hash", "string", "SHA-256 of the decoded pixels in canonical form"),
+    Field("pixel_hash", "string", "BLAKE3 of the decoded pixels in canonical form, 64 hex digits"),
     Field("phash", "string", "64-bit perceptual hash, 16 hex digits"),
     Field("source_key", "string", "key of the image in the PMC bucket"),
     Field("source_href", "string", "name of the image in the article's XML"),
