@@ -1,4 +1,4 @@
-"""The fast decoders: Pillow's pixels for every mode and way of packing, and refusals where Pillow shows half a picture."""
+"""The fast decoders: Pillow's pixels for every mode and packing, refusals where Pillow shows half a picture."""
 
 from __future__ import annotations
 
