@@ -1,10 +1,11 @@
 """Verifying an image: ours against the plain Pillow + ImageHash way, one core, same files, alternating.
 
-Both read the file, hash the bytes with SHA-256, decode every pixel, hash the pixels and compute a 64-bit perceptual hash.
-The naive way hashes pixels with SHA-256; ours with BLAKE3, and it also computes the MD5 that the source is checked
-against, sniffs the format and looks for cuts. Claim: at least 1.5 times the rate per core, over the real mix of formats
-and for JPEG, PNG and TIFF; GIFs are thumbnails, of which neither decoding nor hashing takes most. "bound" is reading and decoding alone. The last table says what is lost by feeding the perceptual
-hash a reduced image. On a busy machine only the ratio by CPU time means anything.
+Both read the file, hash the bytes with SHA-256, decode every pixel, hash the pixels and compute a 64-bit perceptual
+hash. The naive way hashes pixels with SHA-256; ours with BLAKE3, and it also computes the MD5 that the source is
+checked against, sniffs the format and looks for cuts. Claim: at least 1.5 times the rate per core, over the real mix
+of formats and for JPEG, PNG and TIFF; GIFs are thumbnails, of which neither decoding nor hashing takes most. "bound"
+is reading and decoding alone. The last table says what is lost by feeding the perceptual hash a reduced image. On a
+busy machine only the ratio by CPU time means anything.
 
     python benchmarks/image_verify.py [--rounds 5] [--images 120] [--workers 2]
 """

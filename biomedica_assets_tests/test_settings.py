@@ -33,6 +33,7 @@ def test_arguments_beat_environment_beats_files_beat_defaults(monkeypatch, tmp_p
         ("CHUNK_SPAN", "many", "chunk_span = 'many'"),
         ("LICENSE_GROUPS", '["comercial"]', "'commercial', 'noncommercial' or 'other'"),
         ("FETCH_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("MAX_PIXELS", "178956971", "less than or equal to 178956970"),
         ("MAX_REJECT_FRACTION", "1.5", "less than or equal to 1"),
         ("YEAR_FROM", "soon", "First year taken"),
     ],
