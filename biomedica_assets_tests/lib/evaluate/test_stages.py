@@ -125,6 +125,25 @@ def test_a_task_of_one_option_is_excluded(lake):
     assert "1 option: nothing to choose between" in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("options", "answer", "says"),
+    [
+        (("red", "green"), 2, "answer index 2 for 2 options"),
+        (("red", "green"), -1, "answer index -1 for 2 options"),
+        (("red", " "), 0, "an option is empty"),
+        (("red", "red"), 0, "two options have the same text"),
+    ],
+)
+def test_items_with_wrong_options_are_left_out_with_the_reason_and_the_others_scored(lake, options, answer, says):
+    task = colour_task(name="vqa", kind="closed_vqa", classes=())
+    good = [Item(f"i{i}", png("red", i), answer=0, options=("red", "green")) for i in range(4)]
+    report, _ = score(lake, [list_source(task, [*good, Item("odd", png("red", 9), answer=answer, options=options)])])
+    row = value(lake, "good", "vqa", "accuracy")
+    assert (row["value"], row["n"]) == (1.0, 4)
+    assert says in lake.read_rejects(ZERO_SHOT_SCORES, "full")["message"][0]
+    assert report.reconciles
+
+
 def test_a_missing_class_is_named_and_does_not_count_as_zero(lake):
     items = [item for item in colour_items(30) if item.answer != 2]
     score(lake, [list_source(colour_task(), items)])
