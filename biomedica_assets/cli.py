@@ -206,6 +206,18 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     tasks.add_argument("--how", action="store_true", help="for each missing task: what is missing and how to get it")
     tasks.add_argument("--task", metavar="NAME", help="only explain this one")
 
+    score = _add(
+        commands, "evaluate", "evaluate.evaluate",
+        "Score any models on every ready task and print the table; without a model, list those that are known by name. "
+        "Our checkpoints are scored by the graph; the setting `compare` puts other models beside them.",
+    )  # fmt: skip
+    score.add_argument(
+        "models", nargs="*", metavar="MODEL",
+        help="a known name, hf-hub:REPOSITORY, ARCHITECTURE@TAG, ARCHITECTURE@FILE, or ARCHITECTURE@random",
+    )  # fmt: skip
+    score.add_argument("--task", action="append", metavar="NAME", help="only this task; repeatable")
+    score.add_argument("--csv", type=Path, metavar="FILE", help="write all metrics, also those of single classes")
+
     copy = _add(
         commands, "export", "data.export",
         "Write a recipe's split as physical WebDataset shards, for readers that cannot take `biomedica stream`.",

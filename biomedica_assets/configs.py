@@ -39,8 +39,8 @@ from biomedica_assets.settings import Settings
 NOT_IN_A_RELEASE = {
     "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "pubmed", "pubmed_email", "pubmed_api_key_file",
     "pubmed_endpoint", "release_version", "release_name", "encoder_weights", "embed_batch", "training_profile",
-    "device", "devices", "loader_workers", "sample_buffer", "most_broken_streams", "workers", "fetch_concurrency",
-    "fetch_retries", "fetch_timeout", "max_reject_fraction",
+    "device", "devices", "loader_workers", "sample_buffer", "most_broken_streams", "compare", "workers",
+    "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
 Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]
@@ -170,10 +170,10 @@ def expected(settings: Settings) -> Expected:
         ),
         "evaluation_matches": lambda _: dataclasses.asdict(MatchRules()) | test_sets.recorded(settings),
         "zero_shot_scores": lambda _: (
-            evaluation.config(settings).content() | evaluation.recorded(settings, zero_shot_stage.KINDS)
+            evaluation.config(settings).content() | evaluation.recorded_scores(settings, zero_shot_stage.KINDS)
         ),
         "retrieval_scores": lambda _: (
-            evaluation.config(settings).content() | evaluation.recorded(settings, retrieval_stage.KINDS)
+            evaluation.config(settings).content() | evaluation.recorded_scores(settings, retrieval_stage.KINDS)
         ),
         "contamination": lambda _: {"near": True} | evaluation.recorded(settings),
         "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),

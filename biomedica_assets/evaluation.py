@@ -14,7 +14,7 @@ from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.leaderboard import COSTS
-from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance
+from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance, parse_model
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.store.lake import Lake
@@ -37,6 +37,17 @@ def recorded(settings: Settings, kinds: Collection[str] = test_sets.KINDS) -> di
     """What manifests of scores record of their tests; labels of your own are classification tasks."""
     labels = test_sets.recorded_labels(settings) if "single_label" in kinds else {}
     return test_sets.recorded(settings, kinds) | labels
+
+
+def recorded_scores(settings: Settings, kinds: Collection[str]) -> dict[str, str]:
+    """What manifests of score tables record besides how: on which tests, and beside which models of others."""
+    others = {"compare": ", ".join(settings.compare)} if settings.compare else {}
+    return recorded(settings, kinds) | others
+
+
+def compared(settings: Settings) -> list[ModelSpec]:
+    """Models of others that are scored on the tasks of every recipe (setting ``compare``)."""
+    return [parse_model(text) for text in settings.compare]
 
 
 def models(lake: Lake, recipe: str) -> list[ModelSpec]:

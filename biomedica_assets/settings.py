@@ -129,6 +129,13 @@ class Settings(pydantic_settings.BaseSettings):
         0, ge=0, description="Virtual shards a loader may fail to read before training fails."
     )
 
+    # evaluation
+    compare: tuple[str, ...] = pydantic.Field(
+        (),
+        description="Models of others scored beside yours: names that `biomedica evaluate` lists, hf-hub:REPOSITORY, "
+        "ARCHITECTURE@TAG of open_clip or ARCHITECTURE@FILE.",
+    )
+
     # how hard
     workers: int = pydantic.Field(0, ge=0, le=1024, description="Parallel workers inside a step; 0: one per core.")
     fetch_concurrency: int = pydantic.Field(64, ge=1, le=1024, description="Objects fetched at once.")

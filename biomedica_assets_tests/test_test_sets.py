@@ -70,7 +70,7 @@ def make(values):
     for stage in (zero_shot_stage, retrieval_stage):
         stage.score_recipe(
             lake, "full", [spec("m")], test_sets.ready(values), config=evaluation.config(values), opener=Opener(),
-            recorded=evaluation.recorded(values, stage.KINDS),
+            recorded=evaluation.recorded_scores(values, stage.KINDS),
         )  # fmt: skip
     report_contamination(
         lake, "full", pl.DataFrame(schema={"media_id": str, "sha256": str}), test_sets.ready(values),
@@ -202,3 +202,11 @@ def test_the_version_in_a_manifest_is_that_of_the_data_in_the_table(values):
     lake = Lake(values.data_dir)
     config = lake.manifest(TABLES["zero_shot_scores"], "full").config
     assert config["test set colours"] == test_sets.recorded(values)["test set colours"]
+
+
+def test_a_model_to_compare_with_makes_scores_stale_and_only_scores(values):
+    make(values)
+    beside = values.model_copy(update={"compare": ("ViT-B-32@random",)})
+    assert set(stale(beside)) == {"zero_shot_scores", "retrieval_scores"}
+    assert "compare: None -> 'ViT-B-32@random'" in " ".join(stale(beside)["zero_shot_scores"])
+    assert [spec.provenance for spec in evaluation.compared(beside)] == ["other"]

@@ -45,10 +45,10 @@ def zero_shot_scores(
         report = zero_shot_stage.score_recipe(
             data,
             recipe,
-            evaluation.models(data, recipe),
+            [*evaluation.models(data, recipe), *evaluation.compared(values)],
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
-            recorded=evaluation.recorded(values, zero_shot_stage.KINDS),
+            recorded=evaluation.recorded_scores(values, zero_shot_stage.KINDS),
             inputs=_inputs(data, recipe),
             progress=progress.open(context.log),
         )
@@ -78,10 +78,10 @@ def retrieval_scores(
         report = retrieval_stage.score_recipe(
             data,
             recipe,
-            evaluation.models(data, recipe),
+            [*evaluation.models(data, recipe), *evaluation.compared(values)],
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
-            recorded=evaluation.recorded(values, retrieval_stage.KINDS),
+            recorded=evaluation.recorded_scores(values, retrieval_stage.KINDS),
             inputs=_inputs(data, recipe),
             progress=progress.open(context.log),
         )

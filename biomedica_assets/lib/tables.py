@@ -698,7 +698,7 @@ def _estimate_columns() -> tuple[Column, ...]:
 def _scored_columns() -> tuple[Column, ...]:
     return (
         _c("model", S, "name of the model", src="checkpoints.name"),
-        _c("provenance", S, "ours, base, interpolated or published"),
+        _c("provenance", S, "ours, base, interpolated, other (trained by others, scored here) or published"),
         _c("model_digest", S, "digest of weights, architecture, precision and preprocessing"),
         _c("task", S, "name of the task"),
         _c("suite", S, "suite of the task"),
@@ -773,7 +773,7 @@ LEADERBOARD = Table(
     (
         _c("recipe", S, "recipe under which the model was scored; null for published numbers", null=True),
         _c("model", S, "name of the model", src="zero_shot_scores.model retrieval_scores.model"),
-        _c("provenance", S, "ours, base, interpolated or published", src="zero_shot_scores.provenance"),
+        _c("provenance", S, "ours, base, interpolated, other or published", src="zero_shot_scores.provenance"),
         _c("scope", S, "task, domain or overall"),
         _c("name", S, "task or domain, or the name of the average", src="zero_shot_scores.task retrieval_scores.task"),
         _c("domain", S, "domain of the task", null=True, src="zero_shot_scores.domain retrieval_scores.domain"),

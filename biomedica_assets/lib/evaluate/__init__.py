@@ -4,7 +4,8 @@ Reading order: ``task`` (what a task and its items are), ``registry`` and ``suit
 of each fact), ``adapters`` (readers of the layouts), ``index`` (one pass over a test set), ``models`` and ``encoder``
 (what is scored), ``features`` (vectors, cached), ``zero_shot``, ``ranks``, ``retrieval``, ``probes`` (answers),
 ``metrics``, ``bootstrap``, ``significance`` (numbers with intervals), ``scoring`` (one model on one task),
-``recipe_stage`` with ``zero_shot_stage`` and ``retrieval_stage`` (one recipe), ``contamination``, ``leaderboard``.
+``recipe_stage`` with ``zero_shot_stage`` and ``retrieval_stage`` (one recipe), ``any_model`` (no recipe),
+``contamination``, ``leaderboard``.
 
 Does not belong here: training (``lib.clip``). Models come in as ``ModelSpec`` values, training images as tables.
 """

@@ -193,7 +193,9 @@ def _task(scores: pl.DataFrame, details: pl.DataFrame, recipes: Sequence[str]) -
                 "chance": share_text(r["chance"]),
                 "n": f"{r['n']:,}",
                 "n_groups": f"{r['n_groups']:,}",
-                "overlap": "" if r["share"] is None or r["provenance"] == "base" else f"{100 * r['share']:.2f}",
+                "overlap": ""
+                if r["share"] is None or r["provenance"] in ("base", "other")
+                else f"{100 * r['share']:.2f}",
             }
             for r in rows
         ],

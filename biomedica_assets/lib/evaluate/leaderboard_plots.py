@@ -13,7 +13,7 @@ import polars as pl
 from biomedica_assets.lib.evaluate.leaderboard import ALL_TASKS, model_label
 from biomedica_assets.lib.report import Picture
 
-COLOURS = {"ours": "#0b6e99", "interpolated": "#7a3e9d", "base": "#6b6b6b", "published": "#b35900"}
+COLOURS = {"ours": "#0b6e99", "interpolated": "#7a3e9d", "base": "#6b6b6b", "other": "#2f7d32", "published": "#b35900"}
 MARKERS = "osD^vP*Xh<>p"
 TASKS_PER_PICTURE = 24
 

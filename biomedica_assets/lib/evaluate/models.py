@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.resources
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ import yaml
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.manifest import digest
 
-Provenance = Literal["ours", "base", "interpolated", "published"]
+Provenance = Literal["ours", "base", "interpolated", "other", "published"]
 HUB = "hf-hub:"
+RANDOM = "random"
 
 
 class WeightsMissing(PermanentFailure):
@@ -34,7 +36,8 @@ class ModelSpec:
         architecture: open_clip architecture, ``hf-hub:<repo>``, or path of a model config JSON.
         weights: path of a weights file (safetensors, or a ``.pt`` that loads with weights_only), an open_clip tag, or
             None for random weights of ``seed``.
-        provenance: ours (trained here), base (where training began), interpolated (WiSE-FT), published (by others).
+        provenance: ours (trained here), base (where training began), interpolated (WiSE-FT), other (trained by others,
+            scored here), published (numbers that others printed).
         digest: identifies the weights; None to work it out (from the file, else from the loaded parameters).
         seed: of random weights.
         compute: training compute in FLOPs, None if unknown.
@@ -113,9 +116,33 @@ def known_model(name: str, weights: str | None = None) -> ModelSpec:
     return known.spec
 
 
+def parse_model(text: str) -> ModelSpec:
+    """A model as people name it: to be scored here, whoever trained it.
+
+    Args:
+        text: a name of ``models.yaml``, ``hf-hub:<repo>``, or ``<name or architecture>@<weights>`` with weights a tag
+            of open_clip, a file, or ``random``. An architecture is open_clip's name or the path of a model config.
+
+    Raises:
+        WeightsMissing: neither is known, or an architecture is given without weights.
+    """
+    what, at, weights = text.rpartition("@") if "@" in text else (text, "", "")
+    if what in known_models():
+        return known_model(what, weights or None)
+    if not at and not what.startswith(HUB):
+        listed = ", ".join(known_models())
+        raise WeightsMissing(
+            f"model {text!r} is none of {listed}; write ARCHITECTURE@TAG, ARCHITECTURE@FILE or {HUB}REPOSITORY"
+        )
+    stem = Path(what).stem if what.endswith(".json") else what.removeprefix(HUB)
+    tail = Path(weights).stem if Path(weights).suffix else weights
+    name = re.sub(r"[^a-z0-9.-]+", "-", f"{stem}-{tail}".lower()).strip("-.")
+    return ModelSpec(name, what, None if weights in ("", RANDOM) else weights, "other")
+
+
 def _known(entry: dict[str, Any]) -> KnownModel:
     spec = ModelSpec(
-        entry["name"], entry["architecture"], entry.get("weights"), "published", note=" ".join(entry["note"].split())
+        entry["name"], entry["architecture"], entry.get("weights"), "other", note=" ".join(entry["note"].split())
     )
     return KnownModel(
         spec,

@@ -37,9 +37,8 @@ def score_recipe(
 
     Arguments, report and errors as in ``recipe_stage.fill``.
     """
-    kind = ScoreTable(RETRIEVAL_SCORES, KINDS, score_retrieval, _rows)
     return recipe_stage.fill(
-        lake, recipe, models, sources, kind,
+        lake, recipe, models, sources, SCORES,
         config=config, recorded=recorded, inputs=inputs, opener=opener, progress=progress,
     )  # fmt: skip
 
@@ -71,3 +70,6 @@ def _chance(metric: str, n_candidates: int) -> float | None:
     if metric == "median_rank":
         return (n_candidates + 1) / 2
     return min(1.0, int(metric.rpartition("_")[2]) / n_candidates)
+
+
+SCORES = ScoreTable(RETRIEVAL_SCORES, KINDS, score_retrieval, _rows)

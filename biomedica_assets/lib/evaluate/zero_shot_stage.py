@@ -46,9 +46,8 @@ def score_recipe(
 
     Arguments, report and errors as in ``recipe_stage.fill``.
     """
-    kind = ScoreTable(ZERO_SHOT_SCORES, KINDS, score_zero_shot, _rows, _write_answers, _has_answers, _files)
     return recipe_stage.fill(
-        lake, recipe, models, sources, kind,
+        lake, recipe, models, sources, SCORES,
         config=config, recorded=recorded, inputs=inputs, opener=opener, progress=progress,
     )  # fmt: skip
 
@@ -126,3 +125,6 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1)
     atomic.write_bytes(path, buffer.getbuffer())
+
+
+SCORES = ScoreTable(ZERO_SHOT_SCORES, KINDS, score_zero_shot, _rows, _write_answers, _has_answers, _files)

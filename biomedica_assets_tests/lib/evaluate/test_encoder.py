@@ -94,7 +94,7 @@ def test_published_models_say_where_they_are_to_be_had(tmp_path):
     for model in models.values():
         assert model.get
         assert model.source
-        assert model.spec.provenance == "published"
+        assert model.spec.provenance == "other"
     with pytest.raises(WeightsMissing, match=r"BMC_CLIP_CF.pt.*gated"):
         known_model("bmc-clip-cf")
     assert known_model("bmc-clip-cf", str(tmp_path / "w.pt")).weights == str(tmp_path / "w.pt")
