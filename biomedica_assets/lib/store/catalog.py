@@ -6,6 +6,7 @@ a file without rows beside the partitions lets it answer before the first one do
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def connect(lake: Lake, tables: Iterable[Table] | None = None) -> duckdb.DuckDBP
 
 
 def open_catalog(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """The catalog, read-only.
+    """The catalog, read-only; its views read this data directory, also where it was moved or copied after the build.
 
     Raises:
         PermanentFailure: it has not been built.
@@ -84,7 +85,27 @@ def open_catalog(lake: Lake) -> duckdb.DuckDBPyConnection:
     path = lake.root / FILE
     if not path.exists():
         raise PermanentFailure(f"{path} does not exist; materialise the asset `catalog` first (`biomedica run` does)")
-    return duckdb.connect(str(path), read_only=True)
+    connection = duckdb.connect(str(path), read_only=True)
+    built_at, here = _place(connection), str(lake.root)
+    if built_at == here:
+        return connection
+    # DuckDB keeps absolute paths: the catalog of a copied demo answered from the original, without a word.
+    with connection:
+        views = connection.execute("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    moved = connect(lake)
+    for name, statement in views:
+        if name not in TABLES and name != REJECTS.name:
+            moved.execute(statement)
+    return moved
+
+
+def _place(connection: duckdb.DuckDBPyConnection) -> str:
+    """The data directory that the views read."""
+    rows = connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'rejects'").fetchall()
+    found = re.search(r"read_parquet\('(.+?)[/\\]tables[/\\]\*[/\\]\*[/\\]", rows[0][0]) if rows else None
+    if found is None:
+        raise PermanentFailure("catalog.duckdb has no view `rejects`: materialise the asset `catalog` again")
+    return found[1].replace("''", "'")
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, tables: Iterable[Table] | None = None) -> None:

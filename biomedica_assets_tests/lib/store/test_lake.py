@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -197,6 +198,19 @@ def test_what_a_killed_build_of_the_catalog_left_is_swept_by_the_next(tmp_path):
         path.touch()
     catalog.build(lake)
     assert [path for path in left if path.exists()] == []
+
+
+@pytest.mark.parametrize("name", ["there", "it's elsewhere"])
+def test_the_catalog_of_a_copied_data_directory_reads_the_copy(tmp_path, name):
+    lake = Lake(tmp_path / "here" / name)
+    publish(lake, rows(3))
+    catalog.build(lake, further=["CREATE VIEW a_few AS SELECT * FROM article_xml LIMIT 2"])
+    shutil.copytree(lake.root, tmp_path / name)
+    shutil.rmtree(lake.root)
+    with catalog.open_catalog(Lake(tmp_path / name)) as connection:
+        assert connection.sql("select count(*) from article_xml").fetchall() == [(3,)]
+        assert connection.sql("select count(*) from a_few").fetchall() == [(2,)]
+        assert connection.sql("select count(*) from rejects").fetchall() == [(0,)]
 
 
 def test_the_catalog_says_how_to_make_it(tmp_path):
