@@ -1,0 +1,203 @@
+"""Terminate pressed in the UI of a running training: no process stays, the checkpoint does, the next run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from biomedica_assets.lib.clip import interpolate, training
+from biomedica_assets.lib.store.lake import Lake, file_entry
+from biomedica_assets.lib.stream import index
+from biomedica_assets.lib.tables import CHECKPOINTS
+from biomedica_assets_tests.lib.clip.test_training import MICRO, draw_shards, processes
+from biomedica_assets_tests.lib.lineage import world
+from biomedica_assets_tests.web.annotation_server import _free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 180
+PROFILE = (
+    "model: micro\npretrained: null\nbatch_size: 8\nlearning_rate: 1.0e-3\nepochs: 2\nalphas: [0.5]\nsource: tests\n"
+)
+SETTINGS = 'training_profile = "micro"\ndevice = "cpu"\nloader_workers = 1\nworkers = 1\nmax_pmcid = 19999\n'
+# Imported by every Python process: the streams of the second epoch tell that they were opened, and hold back.
+GATE = """
+import os, pathlib, sys, time
+if "biomedica_assets.lib.stream" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("--epoch") + 1] == "1":
+    here = pathlib.Path(__file__).parent
+    (here / "reached").touch()
+    while (here / "held").exists():
+        time.sleep(0.05)
+"""
+LAUNCH = """mutation($tags:[ExecutionTag!]){launchRun(executionParams:{selector:{repositoryLocationName:"biomedica",
+repositoryName:"__repository__",jobName:"__ASSET_JOB",assetSelection:[{path:["checkpoints"]}]},runConfigData:{},
+executionMetadata:{tags:$tags}}){__typename ... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""
+TERMINATE = """mutation($id:String!){terminateRun(runId:$id,terminatePolicy:SAFE_TERMINATE){__typename
+... on TerminateRunFailure{message}}}"""
+STATUS = "query($id:ID!){runOrError(runId:$id){... on Run{status}}}"
+LOCATION = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
+
+
+def prepare(root: Path) -> Lake:
+    """A data directory whose recipe ``full`` has 28 samples to train on and 4 to validate with."""
+    draw_shards(root)
+    lake = Lake(root / "data")
+    for name in ("shards", "models", "profiles", "recipes", "images"):
+        (lake.root / name).mkdir(parents=True)
+    (lake.root / "biomedica.toml").write_text(f"chunk_span = 20000\n{SETTINGS}")
+    (lake.root / "models" / "micro.json").write_text(json.dumps(MICRO))
+    (lake.root / "profiles" / "micro.yaml").write_text(PROFILE)
+    samples, spans, shards = [], {"train": [], "validation": []}, []
+    for number in range(2):
+        path = (root / f"s{number}.tar").rename(lake.root / "shards" / f"s{number}.tar")
+        shards.append((lake.path_below(path), path.stat().st_size, "png"))
+        with tarfile.open(path) as tar:
+            pictures = [member for member in tar if member.name.endswith(".png")]
+            ends = [*(member.offset for member in pictures[1:]), tar.offset]
+            for member, end in zip(pictures, ends, strict=True):
+                key = member.name.removesuffix(".png")
+                image = lake.root / "images" / member.name
+                image.write_bytes(tar.extractfile(member).read())
+                ids = {"sample_key": key, "media_id": key, "figure_id": key, "article_id": f"PMC{len(samples)}.1"}
+                split = "validation" if len(samples) % 8 == 7 else "train"
+                more = {"image_ext": "png", "path": lake.path_below(image), "caption": f"figure {key}"}
+                samples.append(ids | more | {"split": split, "repeat": 1})
+                spans[split].append((number, member.offset, end, 1))
+    for name in ("shards", "images", "captions"):
+        columns = world.TABLES[name].schema
+        rows = [{k: v for k, v in sample.items() if k in columns} for sample in samples]
+        world.publish(lake, name, world.CHUNK, *rows)
+    splits = {
+        split: dict(zip(("shard", "start", "end", "repeat"), np.array(found, dtype=np.int64).T, strict=True))
+        for split, found in spans.items()
+    }
+    path = lake.root / "recipes" / "full.index"
+    index.write(path, recipe="full", seed=0, shards=shards, splits=splits)
+    columns = world.TABLES["recipe"].schema
+    rows = [{k: v for k, v in sample.items() if k in columns} for sample in samples]
+    world.publish(lake, "recipe", "full", *rows, files=[file_entry(lake, path)])
+    return lake
+
+
+def until(found, what: str):
+    """What ``found`` returns as soon as it is something; the limit is for a machine that is stuck."""
+    limit = time.monotonic() + SECONDS
+    while time.monotonic() < limit:
+        if got := found():
+            return got
+        time.sleep(0.1)
+    raise AssertionError(f"not within {SECONDS} s: {what}")
+
+
+class Ui:
+    """``biomedica ui``: web server, code location and daemon."""
+
+    def __init__(self, data: Path, gate: Path, log: Path) -> None:
+        port = _free_port()
+        self._url, self._log = f"http://127.0.0.1:{port}/graphql", log
+        env = {**os.environ, "BIOMEDICA_DATA_DIR": str(data), "PYTHONPATH": str(gate), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "biomedica_assets.cli", "ui", "--data-dir", data, "--port", port]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [str(word) for word in command], env=env, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+            )
+        until(self._serves, "the UI answers with its code location")
+
+    def _serves(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        with contextlib.suppress(httpx.TransportError):
+            (entry,) = self.ask(LOCATION)["workspaceOrError"]["locationEntries"]
+            loaded = entry["locationOrLoadError"]
+            assert loaded is None or loaded["__typename"] == "RepositoryLocation", self._log.read_text()
+            return loaded is not None
+        return False
+
+    def ask(self, text: str, **variables: object) -> dict:
+        answer = httpx.post(self._url, json={"query": text, "variables": variables}, timeout=SECONDS).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def launch(self) -> str:
+        """Launch ``checkpoints`` of ``full``; returns the run's id."""
+        got = self.ask(LAUNCH, tags=[{"key": "dagster/partition", "value": "full"}])["launchRun"]
+        assert got["__typename"] == "LaunchRunSuccess", got
+        return got["run"]["runId"]
+
+    def status(self, run: str) -> str:
+        return self.ask(STATUS, id=run)["runOrError"]["status"]
+
+    def ended(self, run: str) -> str:
+        """How a run ended."""
+
+        def end() -> str | None:
+            status = self.status(run)
+            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+        return until(end, "the run ends")
+
+    def close(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Folder of the gate; it opens at the end, so that a process that was left over ends."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(GATE)
+    (folder / "held").touch()
+    yield folder
+    (folder / "held").unlink(missing_ok=True)
+
+
+def test_a_training_terminated_in_the_ui_leaves_its_checkpoint_and_no_process(tmp_path, gate):
+    lake = prepare(tmp_path)
+    with contextlib.closing(Ui(lake.root, gate, tmp_path / "ui.log")) as ui:
+
+        def training_processes() -> list[str]:
+            """Trainer and loaders name the run's folder, the commands of streams the recipe's index."""
+            return [*processes(lake.root / "checkpoints"), *processes(lake.root / "recipes")]
+
+        run = ui.launch()
+
+        def waits_in_second_epoch() -> bool:
+            assert ui.status(run) not in ("SUCCESS", "FAILURE", "CANCELED"), (tmp_path / "ui.log").read_text()
+            return (gate / "reached").exists()
+
+        until(waits_in_second_epoch, "the second epoch opens its streams")
+        (folder,) = (path for path in (lake.root / "checkpoints" / "full").iterdir() if path.is_dir())
+        latest = folder / "run" / "checkpoints" / "epoch_latest.pt"
+        assert training.Told.read(folder).steps
+        # the trainer, its loader and at least one command that the gate holds
+        assert len(training_processes()) >= 3
+
+        got = ui.ask(TERMINATE, id=run)["terminateRun"]
+        assert got["__typename"] == "TerminateRunSuccess", got
+        assert ui.ended(run) == "CANCELED"
+        assert training_processes() == []
+        assert interpolate.load_training_checkpoint(latest)[0] == 1
+        assert lake.manifest(CHECKPOINTS, "full") is None
+
+        (gate / "held").unlink()
+        assert ui.ended(ui.launch()) == "SUCCESS", (tmp_path / "ui.log").read_text()
+        assert training_processes() == []
+    events = [json.loads(line) for line in (folder / training.EVENTS).read_text().splitlines()]
+    assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [0, 1]
+    assert lake.manifest(CHECKPOINTS, "full").metrics["samples_seen"] == 2 * 32
+    assert set(lake.read(CHECKPOINTS, "full")["role"]) == {"base", "interpolated", "trained"}
