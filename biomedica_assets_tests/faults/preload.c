@@ -4,7 +4,8 @@
  *   FAULT_COUNTER  file of 8 bytes: the calls counted so far, shared by all processes
  *   FAULT_AT       number of the call that is struck, from 1; 0 only counts
  *   FAULT_KIND     kill: SIGKILL to the process group; full: this and every later call that needs space fails with
- *                  ENOSPC; eio: this call fails with EIO
+ *                  ENOSPC; eio: this call fails with EIO; wait: the thread of this call waits until somebody has
+ *                  opened the pipe FAULT_GATE for writing and closed it
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -52,6 +53,13 @@ __attribute__((constructor)) static void start(void) {
     close(descriptor);
 }
 
+static void wait_at_gate(void) {
+    char byte;
+    int gate = real_open(getenv("FAULT_GATE"), O_RDONLY | O_CLOEXEC);
+    while (gate >= 0 && read(gate, &byte, 1) > 0) continue;
+    if (gate >= 0) close(gate);
+}
+
 /* Whether the call has to fail; errno is set. needs_space: the call takes room on the disk. */
 static int struck(const char *path, int needs_space) {
     if (!counter || strncmp(path, root, strlen(root)) || strstr(path, "/dagster_home/") || strstr(path, "/locks/"))
@@ -59,6 +67,7 @@ static int struck(const char *path, int needs_space) {
     long now = atomic_fetch_add(counter, 1) + 1;
     if (!at || now < at) return 0;
     if (kind == 'k' && now == at) kill(0, SIGKILL);
+    if (kind == 'w' && now == at) wait_at_gate();
     if (kind == 'f' && needs_space) return errno = ENOSPC, 1;
     if (kind == 'e' && now == at) return errno = EIO, 1;
     return 0;

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -98,17 +99,41 @@ def counted(data: Path) -> int:
     return int.from_bytes((data.parent / f"{data.name}.counter").read_bytes(), sys.byteorder)
 
 
-def start(data: Path, mirror: Path, env: dict[str, str], course: Course = Course.SPINE) -> subprocess.Popen[str]:
+def start(
+    data: Path,
+    mirror: Path,
+    env: dict[str, str],
+    course: Course = Course.SPINE,
+    *,
+    select: Sequence[str] = SPINE,
+    chunks: Sequence[str] = (),
+) -> subprocess.Popen[str]:
     """Start ``biomedica run``, or ``biomedica demo``, which invents its own mirror, in a process group of its own."""
     if course is Course.SPINE:
-        arguments = ["run", "--data-dir", data, "--source", mirror, "--select", ",".join(SPINE)]
+        arguments = ["run", "--data-dir", data, "--source", mirror, "--select", ",".join(select)]
+        arguments += [word for chunk in chunks for word in ("--chunk", chunk)]
     else:
         (data / "profiles").mkdir(parents=True, exist_ok=True)
         (data / "profiles" / "demo.yaml").write_text(PROFILE)
         arguments = ["demo", "--data-dir", data, "--articles", ARTICLES]
+    return _process(["biomedica_assets.cli", *map(str, arguments)], env, data.parent)
+
+
+def materialise(data: Path, asset: str, chunk: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a Dagster run of one partition as the UI does: a process of its own, told nothing but the directory."""
+    home = {
+        "DAGSTER_HOME": str(data / "dagster_home"),
+        "BIOMEDICA_DATA_DIR": str(data),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    arguments = ["--select", asset, "--partition", chunk, "-m", "biomedica_assets.definitions"]
+    return _process(["dagster", "asset", "materialize", *arguments], env | home, data.parent)
+
+
+def _process(module: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "biomedica_assets.cli", *map(str, arguments)], env=env, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True, cwd=data.parent,
+        [sys.executable, "-m", *module], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, cwd=folder,
     )  # fmt: skip
 
 

@@ -5,8 +5,13 @@ A part of ``make faults``, which strikes fifty times.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 import random
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -57,4 +62,80 @@ def test_of_two_runs_at_once_one_is_refused_and_nothing_is_damaged(undisturbed, 
     assert "Traceback" not in "".join(said)
     ended = runs.run(data, undisturbed.mirror)
     assert ended.code == 0, ended.output
+    assert runs.digests(data) == runs.digests(undisturbed.data)
+
+
+class Gated:
+    """A run that waits where it writes its first file of the mirror, holding its lease, until it is let go.
+
+    One thread of it waits: a process that was stopped as a whole may have stood in a transaction of Dagster's database,
+    and the other run would have waited for that and not for the lease.
+    """
+
+    def __init__(self, folder, name, library, data, start):
+        self.gate, counter = folder / f"{name}.gate", folder / f"{name}.counter"
+        os.mkfifo(self.gate)
+        counter.write_bytes(bytes(8))
+        env = runs.environment(data, library, "wait", at=1)
+        env |= {"FAULT_ROOT": str(data / "mirror"), "FAULT_COUNTER": str(counter), "FAULT_GATE": str(self.gate)}
+        self.process, self._open = start(env), None
+
+    def wait_until_it_waits(self):
+        while self._open is None:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            # There is nobody at the other end (ENXIO) until the run has come so far.
+            with contextlib.suppress(OSError):
+                self._open = os.open(self.gate, os.O_WRONLY | os.O_NONBLOCK)
+            time.sleep(0.05)
+
+    def let_go(self):
+        """What it said in the end."""
+        if self._open is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            os.close(self._open)
+        return self.process.communicate(timeout=300)[0]
+
+
+def test_of_the_ui_and_the_command_on_one_chunk_one_is_refused_and_told_by_whom(undisturbed, tmp_path):
+    """Each holds a chunk and waits there until the other was refused: no race decides."""
+    if undisturbed.library is None:
+        pytest.skip(WITHOUT_COMPILER)
+    data = shutil.copytree(undisturbed.data, tmp_path / "data")
+    lake, table = Lake(data), TABLES["article_xml"]
+    for_ui, for_command = lake.partitions(table)
+    for chunk in (for_ui, for_command):
+        for path in lake.read(table, chunk)["path"]:
+            (data / path).unlink()
+        lake.remove(table, chunk)
+
+    # Four runs of the pool at once: with the two it has, the others would wait for a place in it before they ask.
+    config = data / "dagster_home" / "dagster.yaml"
+    config.write_text(config.read_text().replace("default_limit: 2", "default_limit: 4"))
+
+    def ui(chunk, env):
+        return runs.materialise(data, table.name, chunk, env)
+
+    def command(chunk, env):
+        return runs.start(data, undisturbed.mirror, env, select=(table.name,), chunks=(chunk,))
+
+    holders = {
+        chunk: Gated(tmp_path, start.__name__, undisturbed.library, data, functools.partial(start, chunk))
+        for chunk, start in ((for_ui, ui), (for_command, command))
+    }
+    try:
+        for holder in holders.values():
+            holder.wait_until_it_waits()
+        refused = {
+            for_ui: command(for_ui, runs.environment(data)),
+            for_command: ui(for_command, runs.environment(data)),
+        }
+        said = {chunk: process.communicate(timeout=300)[0] for chunk, process in refused.items()}
+        assert lake.partitions(table) == []
+    finally:
+        output = {chunk: holder.let_go() for chunk, holder in holders.items()}
+    for chunk, holder in holders.items():
+        message = f"{table.name} of {chunk} is being made by process {holder.process.pid}; wait for that run or end it"
+        assert refused[chunk].returncode == 1 and message in said[chunk], said[chunk]
+        assert holder.process.returncode == 0, output[chunk]
     assert runs.digests(data) == runs.digests(undisturbed.data)
