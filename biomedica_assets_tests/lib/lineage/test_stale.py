@@ -79,3 +79,18 @@ def test_versions_are_remembered_until_told_to_forget(tmp_path):
     assert versions.manifest(TABLE, "PMC007-0360") is None
     versions.forget()
     assert versions.manifest(TABLE, "PMC007-0360") is not None
+
+
+def test_a_setting_that_came_or_went_is_a_reason_too(tmp_path):
+    manifest = publish(Lake(tmp_path))
+    assert causes(manifest, config={"seed": 0, "codes": ("CC0",), "side": 21}) == [Cause.SETTINGS]
+    assert causes(manifest, config={"seed": 0}) == [Cause.SETTINGS]
+
+
+def test_no_settings_any_more_is_not_the_same_as_settings_that_are_not_tracked(tmp_path):
+    assert causes(publish(Lake(tmp_path)), config={}) == [Cause.SETTINGS, Cause.SETTINGS]
+
+
+def test_a_chunk_reads_the_shelf_it_lies_on(tmp_path):
+    shelf = tables.Table("shelf_table", "", "shelf", (), ())
+    assert upstream_partitions(Lake(tmp_path), TABLE, "PMC007-0360", shelf) == ["PMC007"]
