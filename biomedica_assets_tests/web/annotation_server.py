@@ -20,7 +20,7 @@ class Server:
     """A server process; ``kill`` ends it the hard way."""
 
     def __init__(self, root: Path, overlap: int = 3) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", __name__, str(root), str(self.port), str(overlap)]
         self.start()
@@ -50,7 +50,7 @@ class Server:
             self.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that stays free while a killed server starts again: below those that the system gives to connections."""
     for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
         with contextlib.suppress(OSError), socket.socket() as free:

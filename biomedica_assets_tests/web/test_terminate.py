@@ -22,7 +22,7 @@ from biomedica_assets.lib.stream import index
 from biomedica_assets.lib.tables import CHECKPOINTS
 from biomedica_assets_tests.lib.clip.test_training import MICRO, draw_shards, processes
 from biomedica_assets_tests.lib.lineage import world
-from biomedica_assets_tests.web.annotation_server import _free_port
+from biomedica_assets_tests.web.annotation_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 180
@@ -103,7 +103,7 @@ class Ui:
     """``biomedica ui``: web server, code location and daemon."""
 
     def __init__(self, data: Path, gate: Path, log: Path) -> None:
-        port = _free_port()
+        port = free_port()
         self._url, self._log = f"http://127.0.0.1:{port}/graphql", log
         env = {**os.environ, "BIOMEDICA_DATA_DIR": str(data), "PYTHONPATH": str(gate), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "biomedica_assets.cli", "ui", "--data-dir", data, "--port", port]
@@ -111,7 +111,11 @@ class Ui:
             self._process = subprocess.Popen(
                 [str(word) for word in command], env=env, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
             )
-        until(self._serves, "the UI answers with its code location")
+        try:
+            until(self._serves, "the UI answers with its code location")
+        except BaseException:
+            self.close()
+            raise
 
     def _serves(self) -> bool:
         assert self._process.poll() is None, self._log.read_text()
