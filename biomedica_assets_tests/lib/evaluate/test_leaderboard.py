@@ -1,5 +1,7 @@
 """The leaderboard: fair means, published numbers apart, pages that say everything."""
 
+import shutil
+
 import polars as pl
 import pytest
 
@@ -104,6 +106,17 @@ def test_pages_name_models_tasks_exclusions_pairs_and_what_is_missing(lake, tmp_
 def test_equal_scores_give_equal_pages_and_pictures(lake):
     first = publish_leaderboard(lake, costs=COSTS).data_version
     assert publish_leaderboard(lake, costs=COSTS).data_version == first
+
+
+def test_the_page_does_not_depend_on_where_the_data_directory_lies(lake, tmp_path):
+    missing = [s for s in task_status(load_registry().values(), TaskRoots(lake.root / "tasks")) if not s.ready]
+    first = publish_leaderboard(lake, not_ready=missing)
+    moved = Lake(tmp_path / "elsewhere" / "lake")
+    shutil.copytree(lake.root, moved.root)
+    missing = [s for s in task_status(load_registry().values(), TaskRoots(moved.root / "tasks")) if not s.ready]
+    assert publish_leaderboard(moved, not_ready=missing).data_version == first.data_version
+    assert "<data directory>/tasks/pathology" in (lake.root / "scores/leaderboard/leaderboard.md").read_text()
+    assert "&lt;data directory&gt;/tasks" in (lake.root / "scores/leaderboard/leaderboard.html").read_text()
 
 
 def test_names_are_escaped_in_the_page(lake):
