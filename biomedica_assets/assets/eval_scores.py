@@ -42,6 +42,7 @@ def zero_shot_scores(
     """Each checkpoint on each task that asks for a class or an option, with intervals and paired comparisons."""
     values, recipe = settings.open(), context.partition_key
     with lake.hold(context) as data:
+        inputs = _inputs(data, recipe)
         report = zero_shot_stage.score_recipe(
             data,
             recipe,
@@ -49,7 +50,7 @@ def zero_shot_scores(
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
             recorded=evaluation.recorded_scores(values, zero_shot_stage.KINDS),
-            inputs=_inputs(data, recipe),
+            inputs=inputs,
             progress=progress.open(context.log),
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
@@ -75,6 +76,7 @@ def retrieval_scores(
     """Each checkpoint on each retrieval task: recall and median rank both ways, exact, with intervals."""
     values, recipe = settings.open(), context.partition_key
     with lake.hold(context) as data:
+        inputs = _inputs(data, recipe)
         report = retrieval_stage.score_recipe(
             data,
             recipe,
@@ -82,7 +84,7 @@ def retrieval_scores(
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
             recorded=evaluation.recorded_scores(values, retrieval_stage.KINDS),
-            inputs=_inputs(data, recipe),
+            inputs=inputs,
             progress=progress.open(context.log),
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
@@ -103,6 +105,7 @@ def contamination(
     """Which images of each task the recipe trains on: equal bytes, and near copies."""
     values, recipe = settings.open(), context.partition_key
     with lake.hold(context) as data:
+        inputs = data.inputs((RECIPE, recipe), (TAXONOMY, None), (EVALUATION_MATCHES, None))
         report = overlap.report_contamination(
             data,
             recipe,
@@ -110,7 +113,7 @@ def contamination(
             evaluation.tasks(data, recipe, values),
             matches=data.read(EVALUATION_MATCHES, None),
             recorded=evaluation.recorded(values),
-            inputs=data.inputs((RECIPE, recipe), (TAXONOMY, None), (EVALUATION_MATCHES, None)),
+            inputs=inputs,
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
 
@@ -130,11 +133,12 @@ def leaderboard(
     values = settings.open()
     with lake.hold(context) as data:
         recipes = data.partitions(CHECKPOINTS)
+        inputs = data.inputs(*((CHECKPOINTS, recipe) for recipe in recipes))
         report = leaderboard_stage.publish_leaderboard(
             data,
             costs=evaluation.costs(data, recipes),
             not_ready=[status for status in test_sets.statuses(values) if not status.ready],
-            inputs=data.inputs(*((CHECKPOINTS, recipe) for recipe in recipes)),
+            inputs=inputs,
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
 

@@ -244,6 +244,7 @@ def stage_agreement(lake: Lake, *, seed: int = 0, resamples: int = 500) -> Repor
 def stage_confusion(lake: Lake) -> Report:
     """Publish ``annotator_confusion``: each annotator against the consensus; ``n_in`` counts answers compared."""
     votes, inputs = _counted(lake)
+    inputs |= lake.inputs((ANNOTATIONS, None))
     frame = confusion(votes, lake.read(ANNOTATIONS, None))
     n = int(frame["n"].sum())
     manifest = lake.publish(
@@ -251,7 +252,7 @@ def stage_confusion(lake: Lake) -> Report:
         None,
         frame,
         code_version=VERSION,
-        inputs={**inputs, **lake.inputs((ANNOTATIONS, None))},
+        inputs=inputs,
         config={},
         n_in=n,
         n_out=n,

@@ -145,6 +145,7 @@ def stage_verdicts(lake: Lake, shelf: str) -> Report:
     """Publish ``label_verdicts`` of one shelf: what audit votes say of the labels its chunks' images would get."""
     taxonomy, (votes, votes_input) = load(), read_votes(lake)
     mine = {table: [c for c in lake.partitions(table) if shelf_of_chunk(c) == shelf] for table in (CLUSTERS, PANELS)}
+    inputs = lake.inputs((ANNOTATIONS, None), *((table, chunk) for table, chunks in mine.items() for chunk in chunks))
     votes = votes.filter(pl.col("status") == "active", pl.col("task") == "audit")
     ids = votes["media_id"].drop_nulls().unique().implode()
     rows = lake.scan(CLUSTERS, mine[CLUSTERS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
@@ -159,10 +160,7 @@ def stage_verdicts(lake: Lake, shelf: str) -> Report:
         shelf,
         frame,
         code_version=VERSION,
-        inputs={
-            **votes_input,
-            **lake.inputs((ANNOTATIONS, None), *((table, chunk) for table, chunks in mine.items() for chunk in chunks)),
-        },
+        inputs=votes_input | inputs,
         config={"taxonomy_version": taxonomy.version},
         n_in=frame.height,
         n_out=frame.height,
@@ -183,8 +181,9 @@ def stage_verdicts(lake: Lake, shelf: str) -> Report:
 def _all_verdicts(lake: Lake, variant: str) -> tuple[pl.DataFrame, dict[str, str]]:
     """Verdicts of all shelves, and their entries for a manifest."""
     shelves = lake.partitions(LABEL_VERDICTS)
+    inputs = lake.inputs(*((LABEL_VERDICTS, shelf) for shelf in shelves))
     judged = lake.scan(LABEL_VERDICTS, shelves).filter(pl.col("variant") == variant).drop("variant", "shelf").collect()
-    return judged, lake.inputs(*((LABEL_VERDICTS, shelf) for shelf in shelves))
+    return judged, inputs
 
 
 def stage_audit(lake: Lake) -> Report:

@@ -219,9 +219,10 @@ def label_images(
 def stage_labels(lake: Lake, chunk: str) -> Report:
     """Publish ``figure_labels`` of one chunk from ``clusters``, ``annotations``, ``expert_votes`` and ``panels``."""
     taxonomy = load()
-    assignments = lake.read(CLUSTERS, chunk)
     wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
     wanted += [(LABEL_CALIBRATION, None)] if lake.manifest(LABEL_CALIBRATION, None) else []
+    inputs = lake.inputs(*wanted)
+    assignments = lake.read(CLUSTERS, chunk)
     calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
     annotations = lake.read(ANNOTATIONS, None)
     models = assignments["model"].unique().to_list()
@@ -232,7 +233,7 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
         chunk,
         frame,
         code_version=VERSION,
-        inputs={**lake.inputs(*wanted), **votes_input},
+        inputs=inputs | votes_input,
         config={"taxonomy_version": taxonomy.version},
         n_in=assignments.height,
         n_out=frame.height,

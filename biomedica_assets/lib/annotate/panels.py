@@ -203,6 +203,7 @@ def caption_digest(caption: str | None) -> str | None:
 
 def stage_panels(lake: Lake, chunk: str, engine: Engine, progress: Progress = SILENT) -> Report:
     """Publish ``panels`` of one chunk from ``images`` and ``captions``; unchanged images keep their earlier row."""
+    inputs = lake.inputs((IMAGES, chunk), (CAPTIONS, chunk))
     images = lake.read(IMAGES, chunk).select("media_id", "article_id", "figure_id", "path", "sha256")
     captions = lake.read(CAPTIONS, chunk).select("figure_id", "caption")
     wanted = images.join(captions, on="figure_id", how="left").sort("media_id")
@@ -231,7 +232,7 @@ def stage_panels(lake: Lake, chunk: str, engine: Engine, progress: Progress = SI
         chunk,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((IMAGES, chunk), (CAPTIONS, chunk)),
+        inputs=inputs,
         config={},
         rejects=rejects,
         n_in=wanted.height,

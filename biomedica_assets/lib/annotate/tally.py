@@ -41,7 +41,8 @@ def read_votes(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table ``expert_votes`` and its entry for a manifest; empty, and none, before anybody has voted."""
     if lake.manifest(EXPERT_VOTES, None) is None:
         return EXPERT_VOTES.empty(), {}
-    return lake.read(EXPERT_VOTES, None), lake.inputs((EXPERT_VOTES, None))
+    inputs = lake.inputs((EXPERT_VOTES, None))
+    return lake.read(EXPERT_VOTES, None), inputs
 
 
 def current_model(lake: Lake) -> tuple[str, dict[str, str]]:
@@ -50,10 +51,11 @@ def current_model(lake: Lake) -> tuple[str, dict[str, str]]:
     Raises:
         StoreError: ``cluster_model`` has not been materialised.
     """
+    inputs = lake.inputs((CLUSTER_MODEL, None))
     models = lake.read(CLUSTER_MODEL, None)["model"].unique().to_list()
     if len(models) != 1:
         raise StoreError(f"cluster_model names {len(models)} models, expected one; materialise it again")
-    return str(models[0]), lake.inputs((CLUSTER_MODEL, None))
+    return str(models[0]), inputs
 
 
 def collect_votes(lake: Lake) -> Report:

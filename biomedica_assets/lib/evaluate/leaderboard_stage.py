@@ -42,6 +42,7 @@ def publish_leaderboard(
     """
     began = time.monotonic()
     tables = (ZERO_SHOT_SCORES, RETRIEVAL_SCORES, CONTAMINATION)
+    inputs = {**lake.inputs(*((t, key) for t in tables for key in lake.partitions(t))), **(inputs or {})}
     zero_shot, retrieval, contamination = (lake.scan(t).collect() for t in tables)
     costs = costs if costs is not None else pl.DataFrame(schema=leaderboard.COSTS)
     board = leaderboard.build(zero_shot, retrieval, contamination, costs)
@@ -67,7 +68,7 @@ def publish_leaderboard(
         None,
         board,
         code_version=VERSION,
-        inputs={**lake.inputs(*((t, key) for t in tables for key in lake.partitions(t))), **(inputs or {})},
+        inputs=inputs,
         config={},
         n_in=n,
         n_out=n,

@@ -89,6 +89,7 @@ def build_images(
         StoreError: an input is missing or the disk cannot be written.
     """
     began = time.monotonic()
+    inputs = lake.inputs((FIGURES, chunk), (ARTICLE_INDEX, chunk))
     graphics = _graphics(lake.read(FIGURES, chunk), kinds)
     resolved, rejects = _resolve(graphics, lake.read(ARTICLE_INDEX, chunk))
     objects = {found.object.key: found.object for _, found in resolved}
@@ -115,7 +116,7 @@ def build_images(
         chunk,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs((FIGURES, chunk), (ARTICLE_INDEX, chunk)),
+        inputs=inputs,
         config=config,
         rejects=rejects,
         n_in=len(graphics),

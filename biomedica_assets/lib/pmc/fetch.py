@@ -36,10 +36,10 @@ def fetch_xml(
         StoreError: the disk cannot be written.
     """
     began = time.monotonic()
+    inputs = lake.inputs((ARTICLE_INDEX, chunk))
     selected = (
         lake.read_lazy(ARTICLE_INDEX, chunk).filter("selected").select("article_id", "xml_key", "xml_md5").collect()
     )
-    inputs = lake.inputs((ARTICLE_INDEX, chunk))
     mirror = Mirror(lake, source, stage=ARTICLE_XML.name, rehash=rehash)
     rows: list[dict[str, object]] = []
     rejects: list[Reject] = []

@@ -63,8 +63,8 @@ def build_index(
         FetchFailed: the source delivered none of the JSONs that were needed.
     """
     began = time.monotonic()
-    listing = lake.read(CHUNK_LISTING, chunk)
     inputs = lake.inputs((CHUNK_LISTING, chunk))
+    listing = lake.read(CHUNK_LISTING, chunk)
     known = _known(lake, chunk, listing)
     unknown = listing.join(known, on="article_id", how="anti")
     unread = unknown.filter(~_on_list(rules)) if rules.ids is not None else unknown.clear()

@@ -61,6 +61,7 @@ def build_pubmed_records(lake: Lake, chunk: str, *, provider: Provider, progress
         PermanentFailure: PubMed's files are incomplete or damaged.
     """
     began = time.monotonic()
+    inputs = lake.inputs((ARTICLES, chunk))
     articles = lake.read_lazy(ARTICLES, chunk).select("article_id", "pmid").collect()
     asked = articles.filter(pl.col("pmid").is_not_null())
     off = isinstance(provider, Off)
@@ -76,7 +77,7 @@ def build_pubmed_records(lake: Lake, chunk: str, *, provider: Provider, progress
     without = articles["pmid"].null_count()
     manifest = lake.publish(
         PUBMED_RECORDS, chunk, joined.select(PUBMED_RECORDS.schema.names()), code_version=VERSION,
-        inputs=lake.inputs((ARTICLES, chunk)), config=provider.recorded(), rejects=rejects, n_in=asked.height,
+        inputs=inputs, config=provider.recorded(), rejects=rejects, n_in=asked.height,
         n_out=joined.height, metrics={"articles_without_pmid": without},
     )  # fmt: skip
     return Report(

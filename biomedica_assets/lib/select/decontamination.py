@@ -148,6 +148,7 @@ def build_evaluation_matches(
         progress: told of pairs compared.
     """
     began, rules = time.perf_counter(), rules or MatchRules()
+    made_from = lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in lake.partitions(IMAGE_FINGERPRINTS)))
     wanted = ["media_id", "article_id", "path", "sha256", "pixel_hash", "phash"]
     images = lake.scan(IMAGE_FINGERPRINTS).select(wanted).collect()
     upright = tests.filter(pl.col("orientation") == 0)
@@ -173,7 +174,6 @@ def build_evaluation_matches(
         "matched_images": found["media_id"].n_unique(),
         "candidates_refused_by_pixels": unconfirmed,
     }
-    made_from = lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in lake.partitions(IMAGE_FINGERPRINTS)))
     manifest = lake.publish(
         EVALUATION_MATCHES,
         None,

@@ -69,7 +69,7 @@ def build_duplicates(
         progress: told of pairs compared.
     """
     began, rules = time.perf_counter(), rules or DuplicateRules()
-    shelves = lake.partitions(IMAGE_FINGERPRINTS)
+    inputs = lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in lake.partitions(IMAGE_FINGERPRINTS)))
     images = _images(lake)
     n = images.height
     sha, pixels = _digits(images, "sha256"), _digits(images, "pixel_hash")
@@ -113,7 +113,7 @@ def build_duplicates(
         None,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs(*((IMAGE_FINGERPRINTS, shelf) for shelf in shelves)),
+        inputs=inputs,
         config=dataclasses.asdict(rules),
         n_in=n,
         n_out=n,

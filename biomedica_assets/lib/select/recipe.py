@@ -86,6 +86,7 @@ def build_recipe(
     began = time.perf_counter()
     if not NAME.fullmatch(name):
         raise RecipeError(f"{name!r} cannot be a recipe's name: a-z, 0-9, _ and -, at most 63")
+    inputs = _inputs(lake)
     check_current(lake, DESCRIBING)
     chunks = lake.partitions(SHARDS)
     labelled = bool(chunks) and set(chunks) <= set(lake.partitions(FIGURE_LABELS))
@@ -110,7 +111,7 @@ def build_recipe(
         name,
         frame,
         code_version=VERSION,
-        inputs=_inputs(lake),
+        inputs=inputs,
         config=recipe.model_dump(mode="json"),
         n_in=frame.height,
         n_out=frame.height,

@@ -43,9 +43,10 @@ def build_image_fingerprints(lake: Lake, shelf: str) -> Report:
     """
     began = time.perf_counter()
     chunks = _chunks(lake, IMAGES, shelf)
+    inputs = lake.inputs(*((IMAGES, chunk) for chunk in chunks))
     wanted = ["media_id", "article_id", "chunk", "path", "sha256", "pixel_hash", "phash"]
     frame = lake.scan(IMAGES, chunks).select(wanted).sort("chunk", "media_id").collect()
-    return _publish(lake, IMAGE_FINGERPRINTS, shelf, frame, [(IMAGES, chunk) for chunk in chunks], began)
+    return _publish(lake, IMAGE_FINGERPRINTS, shelf, frame, inputs, began)
 
 
 def build_sample_shelf(lake: Lake, shelf: str) -> Report:
@@ -57,12 +58,12 @@ def build_sample_shelf(lake: Lake, shelf: str) -> Report:
     """
     began = time.perf_counter()
     parts = [(table, chunk) for table in DESCRIBING for chunk in _chunks(lake, table, shelf)]
-    versions = versions_of(lake, parts)
+    inputs, versions = lake.inputs(*parts), versions_of(lake, parts)
     rows: list[dict[str, object]] = [
         {"chunk": chunk, "table": table, "data_version": manifest.data_version, "rows": manifest.rows}
         for (chunk, table), manifest in sorted(versions.items())
     ]
-    return _publish(lake, SAMPLE_SHELF, shelf, SAMPLE_SHELF.frame(rows), parts, began)
+    return _publish(lake, SAMPLE_SHELF, shelf, SAMPLE_SHELF.frame(rows), inputs, began)
 
 
 def versions_of(lake: Lake, parts: Sequence[tuple[Table, str]]) -> Mapping[tuple[str, str], Manifest]:
@@ -103,7 +104,7 @@ def _chunks(lake: Lake, table: Table, shelf: str) -> list[str]:
 
 
 def _publish(
-    lake: Lake, table: Table, shelf: str, frame: pl.DataFrame, read: Sequence[tuple[Table, str]], began: float
+    lake: Lake, table: Table, shelf: str, frame: pl.DataFrame, inputs: Mapping[str, str], began: float
 ) -> Report:
     n = frame.height
     metrics: dict[str, Scalar] = {"chunks": frame["chunk"].n_unique()}
@@ -112,7 +113,7 @@ def _publish(
         shelf,
         frame,
         code_version=VERSION,
-        inputs=lake.inputs(*read),
+        inputs=inputs,
         config={},
         n_in=n,
         n_out=n,

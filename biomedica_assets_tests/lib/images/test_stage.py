@@ -211,3 +211,16 @@ def test_a_chunk_without_figures_is_an_empty_partition(tmp_path):
     publish(lake, FIGURES, CHUNK, [])
     report = build(lake, FakeMirror(lake, {}))
     assert (report.rows, report.n_in, report.pictures) == (0, 0, ())
+
+
+def test_figures_that_change_while_images_are_made_leave_them_out_of_date(tmp_path):
+    lake, mirror = world(tmp_path)
+    before = lake.version(FIGURES, CHUNK)
+
+    def fetch(objects):
+        publish(lake, FIGURES, CHUNK, [figure("pmc1-0", "PMC1.1", [])])
+        yield from mirror.fetch(objects)
+
+    build_images(lake, CHUNK, fetch=fetch, limits=ImageLimits(), engine=LocalEngine("serial"))
+    assert lake.version(FIGURES, CHUNK) != before
+    assert lake.manifest(IMAGES, CHUNK).inputs[f"figures@{CHUNK}"] == before
