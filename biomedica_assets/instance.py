@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import uuid
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import settings as settings_module
 from biomedica_assets.lib.store import atomic
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     import dagster as dg
 
 CONFIG = "dagster.yaml"
+PROCESSES = "processes"
+PROCESS_TAG = "biomedica/process"
+_mine: list[Any] = []
+"""Name and open descriptor of this process's lock file."""
 
 
 def prepare(settings: Settings) -> Path:
@@ -52,4 +57,42 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     # 1.13.27: "Version table 'alembic_version' has more than one head present").
     with (home / "opening.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        _bury(instance, home / PROCESSES)
+        _announce(home / PROCESSES)
+        return instance
+
+
+def process_tags() -> dict[str, str]:
+    """Tags of the runs that this process executes itself, by which the next command finds them if it is killed."""
+    return {PROCESS_TAG: _mine[0]} if _mine else {}
+
+
+def _announce(folder: Path) -> None:
+    """Hold a lock file as long as this process lives; the kernel lets go of it, also after SIGKILL."""
+    if not _mine:
+        folder.mkdir(exist_ok=True)
+        name = uuid.uuid4().hex
+        _mine[:] = [name, os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)]
+        fcntl.flock(_mine[1], fcntl.LOCK_EX)
+
+
+def _bury(instance: dg.DagsterInstance, folder: Path) -> None:
+    """End the runs of processes that were killed, and give back their places in the pools.
+
+    Dagster frees a place when the step ends, and a killed step never does: two commands killed in one pool of two made
+    every later one wait for ever, without a word (seen with dagster 1.13.27). Called under the opening lock.
+    """
+    import dagster as dg
+
+    for path in sorted(folder.glob("*")):
+        with path.open("rb") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            for run in instance.get_runs(dg.RunsFilter(tags={PROCESS_TAG: path.name})):
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+                if not run.is_finished:
+                    instance.report_run_failed(run, "the process that executed this run was killed")
+            path.unlink()

@@ -12,6 +12,7 @@ import dagster as dg
 
 from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Planner, Wave
+from biomedica_assets.instance import process_tags
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
@@ -152,7 +153,7 @@ def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[
     The verdicts are recorded in the instance, where the UI shows them. A check that breaks has not passed.
     """
     result = definitions.resolve_job_def(check_everything.name).execute_in_process(
-        instance=instance, raise_on_error=False, run_config=_QUIET
+        instance=instance, raise_on_error=False, run_config=_QUIET, tags=process_tags()
     )
     found = [
         Verdict(
@@ -182,6 +183,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outc
         partition_key=batch.partition,
         raise_on_error=False,
         run_config=_QUIET,
+        tags=process_tags(),
     )
     outcome.runs += 1
     made = {
