@@ -20,7 +20,7 @@ ui: $(VENV)/.ready ## the Dagster UI over the demo (or over DATA=dir)
 	$(BIN)/biomedica ui --data-dir $(DATA) --port $(PORT)
 
 test: $(VENV)/.ready ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready ## format, lint, types, graph definitions
 	$(BIN)/ruff format --check .
