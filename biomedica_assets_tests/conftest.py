@@ -26,9 +26,10 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-# Files that take longest, longest first: begun last, one of them would keep one worker busy while the other has nothing.
+# Files that take longest, longest first: begun last, one of them would keep one worker busy and leave the other idle.
 LONGEST = (
-    "web/test_terminate.py", "graph/test_rebuild.py", "lib/clip/test_training.py", "faults/", "web/", "lib/clip/", "graph/",
+    "faults/test_kills.py", "graph/test_refresh.py", "lib/clip/test_training.py", "web/test_terminate.py",
+    "graph/test_rebuild.py", "faults/", "web/", "lib/clip/", "graph/",
 )  # fmt: skip
 
 
