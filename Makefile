@@ -35,8 +35,8 @@ format: $(VENV)/.ready
 bench: $(VENV)/.ready ## every claim of the README, measured
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-faults: $(VENV)/.ready ## kill -9, full disks and I/O errors during the demo and during a run of chunks, then compare all files; an hour
-	$(BIN)/python -m biomedica_assets_tests.faults.suite
+faults: $(VENV)/.ready ## kill -9, full disks and I/O errors during the demo and during a run of chunks, then compare all files; two hours
+	$(BIN)/python -m biomedica_assets_tests.faults.suite --jobs 2
 
 fuzz: $(VENV)/.ready ## a minute of coverage-guided nonsense for each reader; needs atheris
 	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris

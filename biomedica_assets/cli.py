@@ -36,6 +36,17 @@ def main(argv: list[str] | None = None) -> int:
         # The reader (head, a training job that has had enough) went away; that is its right.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # Disks fail in the middle of anything; with ``python -X dev`` the traceback shows.
+        if sys.flags.dev_mode:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"biomedica: {where}{error.strerror or error}. What was finished is kept; free space or fix what is named, "
+            "and run the same command to go on",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("biomedica: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
         return 130

@@ -9,7 +9,9 @@ strikes three runs of one data directory one after the other. A part of the suit
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
+import itertools
 import json
 import random
 import shutil
@@ -76,12 +78,14 @@ def strike(given: Reference, kind: str, seed: int, line: Line) -> list[str]:
     data = given.folder / f"{given.course}-{kind.replace(' ', '-').replace('/', '')}-{seed}"
     shutil.rmtree(data, ignore_errors=True)
     faults: list[str] = []
-    for _ in range(strikes):
+    # Every run goes on where the one before was struck, so each is struck as much later as the next point is later.
+    points = sorted(rng.random() for _ in range(strikes))
+    for before, point in itertools.pairwise([0.0, *points]):
         if kind == "kill at a time":
-            after = rng.uniform(0.1, 1.0) * given.seconds / strikes
+            after = (point - before) * given.seconds
             ended = runs.run(data, given.mirror, course=given.course, kill_after=after)
         else:
-            at = rng.randint(1, given.operations // strikes)
+            at = 1 + int((point - before) * given.operations)
             env = runs.environment(data, given.library, KINDS[kind], at)
             ended = runs.run(data, given.mirror, env, course=given.course)
         line.injected += 1
@@ -107,36 +111,45 @@ def plan(seeds: int, *, library: bool) -> list[tuple[runs.Course, str, int]]:
     disk = ["disk full", "I/O error"] if library else []
     made: list[tuple[runs.Course, str, int]] = []
     for course in (runs.Course.DEMO, runs.Course.SPINE):
-        here = max(1, seeds // STRIKES[course])
-        made += [(course, kills[seed % len(kills)], seed) for seed in range(here)]
-        made += [(course, kind, seed) for seed in range(max(1, here // 5)) for kind in disk]
+        made += [(course, kills[seed % len(kills)], seed) for seed in range(seeds)]
+        made += [(course, kind, seed) for seed in range(max(1, seeds // 5)) for kind in disk]
     return made
 
 
-def suite(folder: Path, wanted: list[tuple[runs.Course, str, int]]) -> dict[str, Line]:
-    """Strike everything that the folder has no result of, and add up all results: course and kind -> line."""
+def suite(folder: Path, wanted: list[tuple[runs.Course, str, int]], jobs: int = 1) -> dict[str, Line]:
+    """Strike everything that the folder has no result of, ``jobs`` seeds at a time, and add up all results.
+
+    Returns:
+        Course and kind -> line.
+    """
     lines: dict[str, Line] = {}
     results = folder / RESULTS
     done = [json.loads(text) for text in results.read_text().splitlines()] if results.exists() else []
     known = {tuple(result["seed"]) for result in done}
     for result in done:
         _add(lines, result)
+    todo = [seed for seed in wanted if seed not in known]
     made: dict[runs.Course, Reference] = {}
-    for number, (course, kind, seed) in enumerate(wanted, 1):
-        if (course, kind, seed) in known:
-            continue
-        if course not in made:
-            made[course] = reference(folder, course)
-            print(f"{course} undisturbed: {made[course].seconds:.1f} s, {made[course].operations} changes of files")
-        print(f"{number} of {len(wanted)}: {course}, {kind}, seed {seed}", file=sys.stderr, flush=True)
-        line = Line()
-        for fault in strike(made[course], kind, seed, line):
-            print(f"{course}, {kind}, seed {seed}: {fault}", flush=True)
-        result = {"seed": (course, kind, seed), "line": dataclasses.asdict(line)}
-        with results.open("a") as file:
-            file.write(json.dumps(result) + "\n")
-        _add(lines, result)
+    for course in dict.fromkeys(course for course, _, _ in todo):
+        made[course] = reference(folder, course)
+        print(f"{course} undisturbed: {made[course].seconds:.1f} s, {made[course].operations} changes of files")
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        struck = {pool.submit(_struck, made[course], kind, seed): (course, kind, seed) for course, kind, seed in todo}
+        for number, future in enumerate(concurrent.futures.as_completed(struck), 1):
+            seed, (line, faults) = struck[future], future.result()
+            print(f"{number} of {len(todo)}: {', '.join(map(str, seed))}", file=sys.stderr, flush=True)
+            for fault in faults:
+                print(f"{', '.join(map(str, seed))}: {fault}", flush=True)
+            result = {"seed": seed, "line": dataclasses.asdict(line)}
+            with results.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            _add(lines, result)
     return lines
+
+
+def _struck(given: Reference, kind: str, seed: int) -> tuple[Line, list[str]]:
+    line = Line()
+    return line, strike(given, kind, seed, line)
 
 
 def _add(lines: dict[str, Line], result: dict[str, Any]) -> None:
@@ -149,9 +162,12 @@ def _add(lines: dict[str, Line], result: dict[str, Any]) -> None:
 def main() -> int:
     """Run all seeds and print the table; 1 if anything was lost."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seeds", type=int, default=30, help="kills of each course; of each disk fault a fifth")
+    arguments.add_argument(
+        "--seeds", type=int, default=30, help="of kills, for each course; a fifth of it for each disk fault"
+    )
     arguments.add_argument("--course", choices=list(runs.Course), help="this course alone")
     arguments.add_argument("--only", choices=KINDS, help="faults of this kind alone")
+    arguments.add_argument("--jobs", type=int, default=1, help="seeds at a time (default 1)")
     arguments.add_argument("--folder", type=Path, help="keeps the results; with one of before, goes on there")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="biomedica-faults-") as temporary:
@@ -165,7 +181,7 @@ def main() -> int:
             for course, kind, seed in plan(given.seeds, library=library is not None)
             if given.only in {None, kind} and given.course in {None, course}
         ]
-        lines = suite(folder.absolute(), wanted)
+        lines = suite(folder.absolute(), wanted, given.jobs)
     names = [field.name for field in dataclasses.fields(Line)]
     print("| fault | " + " | ".join(name.replace("_", " ") for name in names) + " |\n|---|" + "---|" * len(names))
     for kind, line in lines.items():

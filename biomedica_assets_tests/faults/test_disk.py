@@ -74,6 +74,15 @@ def test_whichever_change_fails_the_partition_is_the_old_one_the_new_one_or_abse
     assert 10 in seen
 
 
+@pytest.mark.parametrize(("kind", "says"), [("full", "No space left on device"), ("eio", "Input/output error")])
+def test_a_disk_that_fails_under_the_invented_mirror_is_named(tmp_path, library, kind, says):
+    data = tmp_path / "data"
+    ended = runs.run(data, tmp_path, runs.environment(data, library, kind, at=300), course=runs.Course.DEMO)
+    assert ended.code == 1
+    assert f"cannot write the invented mirror {data / 'source'}: {says}" in ended.output
+    assert "Traceback" not in ended.output
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="mounting a small file system needs root")
 def test_a_full_file_system_is_named_and_earlier_data_stay(tmp_path):
     root = tmp_path / "small"

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from biomedica_assets.lib.demo.draft import Draft, Original
 from biomedica_assets.lib.demo.inventory import FIRST_DATE, metadata_bytes, publish_inventory, url_of, write_metadata
 from biomedica_assets.lib.demo.plan import Plan, plans
 from biomedica_assets.lib.demo.truth import Truth, TruthArticle, TruthReject, write_truth
-from biomedica_assets.lib.errors import PermanentFailure, RejectReason
+from biomedica_assets.lib.errors import PermanentFailure, RejectReason, StoreError
 from biomedica_assets.lib.progress import SILENT, Progress, track
 
 README = "Invented articles in the layout of pmc-oa-opendata. Nobody and nothing in them is real.\n"
@@ -64,10 +64,21 @@ def write_mirror(
 
     Raises:
         PermanentFailure: the folder holds something else.
+        StoreError: the disk is full, fails, or may not be written.
         ValueError: too few articles.
     """
     todo = plans(seed, articles)
     truth_path = truth_path or root.parent / "demo_truth.json"
+    try:
+        return _write_mirror(root, todo, seed, truth_path, progress)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the invented mirror {root}: {error.strerror or error}. Free space or fix the permissions "
+            "and run again: it is written anew from its seed."
+        ) from error
+
+
+def _write_mirror(root: Path, todo: Sequence[Plan], seed: int, truth_path: Path, progress: Progress) -> DemoSummary:
     _clear(root)
     done: list[TruthArticle] = []
     truth = Truth(seed, (), (), ())
