@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/demo
 PORT ?= 3000
 
-.PHONY: demo ui test check format bench faults fuzz clean
+.PHONY: demo ui test test-full check format bench faults fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,8 +19,11 @@ demo: $(VENV)/.ready ## invent a PubMed Central and materialise the whole graph 
 ui: $(VENV)/.ready ## the Dagster UI over the demo (or over DATA=dir)
 	$(BIN)/biomedica ui --data-dir $(DATA) --port $(PORT)
 
-test: $(VENV)/.ready ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.ready ## what a change must not break; some minutes
+	$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadfile --no-loadscope-reorder
+
+test-full: $(VENV)/.ready ## the rest: long faults, heavy engines, servers, browsers
+	$(BIN)/python -m pytest -m full -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready ## format, lint, types, graph definitions
 	$(BIN)/ruff format --check .

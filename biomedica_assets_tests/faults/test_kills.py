@@ -19,6 +19,7 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
 from biomedica_assets_tests.faults import runs, suite
 
+pytestmark = pytest.mark.full
 WITHOUT_COMPILER = "needs a C compiler (gcc or cc) for the library that strikes"
 
 
