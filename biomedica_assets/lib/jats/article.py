@@ -5,15 +5,19 @@ Belongs here: the single pass over the tree that hands each element to whoever k
 
 from __future__ import annotations
 
+import datetime as dt
+
 from biomedica_assets.lib.jats.context import Contexts
 from biomedica_assets.lib.jats.figures import Figures, Row
 from biomedica_assets.lib.jats.mentions import Mentions
 from biomedica_assets.lib.jats.metadata import read_metadata
 from biomedica_assets.lib.jats.reading import read_article
 from biomedica_assets.lib.jats.records import ParsedArticle
+from biomedica_assets.lib.jats.rights import STATING, Rights
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, Element
 
-_TAGS = ("{*}fig", "{*}xref", "{*}graphic", "{*}supplementary-material")
+_TAGS = ("{*}fig", "{*}xref", "{*}graphic", "{*}supplementary-material", *STATING)
+_STATING = frozenset(name.removeprefix("{*}") for name in STATING)
 
 
 def parse_article(
@@ -23,6 +27,7 @@ def parse_article(
     default_id: str = "unknown",
     wanted_pmcid: int | None = None,
     xml: bool = True,
+    today: dt.date | None = None,
 ) -> ParsedArticle:
     """Parse a JATS file.
 
@@ -32,6 +37,8 @@ def parse_article(
         default_id: id if none is given and the file states no PMCID.
         wanted_pmcid: which article to take from a wrapper that holds several.
         xml: whether captions are kept as XML, too.
+        today: the day on which dated licences and embargoes are judged; None takes the clock's, which is asked only for
+            an article that has such dates.
 
     Returns:
         The article with its figures and mentions in document order. Equal bytes and ids give equal records.
@@ -40,9 +47,10 @@ def parse_article(
         UnreadableXml: the file as a whole cannot be used.
     """
     root, n_further = read_article(data, wanted_pmcid)
-    article = read_metadata(root, article_id, default_id, n_further)
+    article = read_metadata(root, article_id, default_id, n_further, today)
     contexts = Contexts(root)
-    figures = Figures(article.article_id, contexts, xml=xml)
+    rights = Rights(root, article.copyright, today)
+    figures = Figures(article.article_id, contexts, rights, xml=xml)
     xrefs: list[Element] = []
     fig_rows: list[Row] = []
     for element in root.iter(*_TAGS):
@@ -53,10 +61,12 @@ def parse_article(
             fig_rows.append(figures.add_fig(element))
         elif name == "graphic":
             figures.add_graphic(element)
+        elif name in _STATING:
+            rights.note(element)
         else:
             figures.add_supplement(element)
     mentions = Mentions(fig_rows, contexts)
     if fig_rows:
         mentions.add_xrefs(xrefs)
     found = mentions.finish()
-    return ParsedArticle(article, figures.finish(article.copyright), found)
+    return ParsedArticle(article, figures.finish(article.license_code), found)

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from biomedica_assets.lib.jats import permissions
+from biomedica_assets.lib import licenses
 from biomedica_assets.lib.jats.context import Context, Contexts
 from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
+from biomedica_assets.lib.jats.rights import Rights
 from biomedica_assets.lib.jats.text import lines_of, text_of
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name
 
@@ -55,10 +56,10 @@ class Row:
 class Figures:
     """The rows of one article, in document order."""
 
-    def __init__(self, article_id: str, contexts: Contexts, *, xml: bool) -> None:
-        """Args: article_id: goes into the figure ids; contexts: of the article; xml: keep captions as XML, too."""
+    def __init__(self, article_id: str, contexts: Contexts, rights: Rights, *, xml: bool) -> None:
+        """Args: article_id: for the figure ids; contexts, rights: of the article; xml: keep captions as XML, too."""
         self.rows: list[Row] = []
-        self._contexts, self._xml = contexts, xml
+        self._contexts, self._rights, self._xml = contexts, rights, xml
         self._prefix, self._id_base = _id_prefix(article_id)
         self._by_element: dict[Element, Row] = {}
         self._seen: dict[str, int] = {}
@@ -111,14 +112,13 @@ class Figures:
             row = self._by_element.get(element) or self._add(element, "supplementary")
             row.graphics += [g for g in (_graphic(el, (el,)) for el in files) if g is not None]
 
-    def finish(self, article_copyright: str | None) -> tuple[Figure, ...]:
+    def finish(self, article_license: str | None) -> tuple[Figure, ...]:
         """The rows as records.
 
         Args:
-            article_copyright: copyright statement of the article; a figure that states another one and no licence was
-                taken from elsewhere, and the article's licence does not cover it.
+            article_license: normalised licence that the article itself states.
         """
-        return tuple(self._record(row, article_copyright) for row in self.rows)
+        return tuple(self._record(row, article_license) for row in self.rows)
 
     def _add(self, element: Element, kind: str) -> Row:
         name = f"{local_name(element)}\0{element.get('id') or ''}"
@@ -136,14 +136,17 @@ class Figures:
         renditions = [*alternatives.iterchildren("{*}graphic")] or [element]
         return _graphic(_full_size(renditions), renditions)
 
-    def _record(self, row: Row, article_copyright: str | None) -> Figure:
+    def _record(self, row: Row, article_license: str | None) -> Figure:
         element = row.element
         around = self._contexts.around(element)
         children = _children(element)
         group = _children(around.group) if around.group is not None else {}
         group_caption = _caption_of(group, around, inherited=True, xml=self._xml) if "caption" in group else None
         caption = _caption_of(children, around, inherited=False, xml=self._xml) if "caption" in children else None
-        own = permissions.read_permissions(element) if "permissions" in children else permissions.NONE
+        attribution = _attribution(element, children)
+        words = "\n".join(filter(None, (caption.text if caption else None, attribution, _foot_of(children))))
+        rights = self._rights.decide(element, len(row.graphics), words)
+        code = rights.in_force(article_license)
         parent = self._by_element[around.figures[0]].figure_id if around.figures else None
         return Figure(
             figure_id=row.figure_id,
@@ -161,11 +164,17 @@ class Figures:
             place=around.place,
             section=around.section,
             language=element.get(XML_LANG) or around.language,
-            license_url=own.license_url,
-            license_code=own.license_code,
-            has_own_license=own.has_license or own.copyright not in {None, article_copyright},
-            copyright=own.copyright,
-            attribution=_one(children, "attrib"),
+            license_url=rights.stated.license_url,
+            license_code=code,
+            license_group=licenses.group_of(code),
+            has_own_license=rights.own or rights.withheld or bool(rights.at_most),
+            license_source=rights.source,
+            license_reason=rights.reason,
+            copyright=rights.stated.copyright or self._rights.copyright_of(element),
+            attribution=attribution,
+            credit=rights.credit,
+            credit_rule=rights.credit_rule,
+            rights=rights,
             alt_text=_one(children, "alt-text"),
             n_mentions=row.n_mentions,
         )
@@ -198,6 +207,20 @@ def _children(element: Element) -> dict[str, list[Element]]:
 def _one(children: dict[str, list[Element]], name: str) -> str | None:
     """Text of the children of a name; None if there are none or they are empty."""
     return lines_of(children[name]) or None if name in children else None
+
+
+def _attribution(element: Element, children: dict[str, list[Element]]) -> str | None:
+    """Text of the ``attrib`` children, and of those of the graphics."""
+    found = [*children.get("attrib", ())]
+    for name in ("graphic", "alternatives", "media"):
+        for child in children.get(name, ()):
+            found += child.iter("{*}attrib")
+    return lines_of(found) or None if found else None
+
+
+def _foot_of(children: dict[str, list[Element]]) -> str | None:
+    """Text of a table's foot, where credit lines of tables stand."""
+    return lines_of(children["table-wrap-foot"]) if "table-wrap-foot" in children else None
 
 
 def _caption_of(children: dict[str, list[Element]], around: Context, *, inherited: bool, xml: bool) -> Caption | None:

@@ -7,6 +7,7 @@ own ``front`` (or ``front-stub``), so that nothing is taken from a sub-article, 
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import re
 from collections.abc import Iterable
 
@@ -32,7 +33,9 @@ _NAMES = ("{*}name", "{*}string-name", "{*}name-alternatives", "{*}collab", "{*}
 _KEPT_XREFS = frozenset({"bibr", "fig", "table", "sec", "disp-formula", "scheme", "chem"})
 
 
-def read_metadata(article: Element, article_id: str | None, default_id: str, n_further_articles: int = 0) -> Article:
+def read_metadata(
+    article: Element, article_id: str | None, default_id: str, n_further_articles: int = 0, today: dt.date | None = None
+) -> Article:
     """Front matter of an article.
 
     Args:
@@ -40,6 +43,7 @@ def read_metadata(article: Element, article_id: str | None, default_id: str, n_f
         article_id: id to give it; None takes ``PMC123`` from the file.
         default_id: id if none is given and the file states no PMCID.
         n_further_articles: other articles in the same file.
+        today: the day on which dated licences are judged; None takes the clock's.
     """
     front = _child(article, "front")
     journal = _child(front, "journal-meta")
@@ -57,7 +61,7 @@ def read_metadata(article: Element, article_id: str | None, default_id: str, n_f
     date, precision, source = _publication_date(meta)
     abstract = _main_abstract(meta)
     sections = _abstract_sections(abstract) if abstract is not None else ()
-    rights = permissions.read_permissions(meta) if meta is not None else permissions.NONE
+    rights = permissions.read_permissions(meta, today) if meta is not None else permissions.NONE
     titles = journal.iter("{*}journal-title") if journal is not None else ()
     return Article(
         article_id=article_id,
@@ -87,6 +91,7 @@ def read_metadata(article: Element, article_id: str | None, default_id: str, n_f
         abstract_sections=sections,
         license_url=rights.license_url,
         license_code=rights.license_code,
+        license_barred=rights.reason,
         license_version=rights.license_version,
         license_text=rights.license_text,
         copyright=rights.copyright,

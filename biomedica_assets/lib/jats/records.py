@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-VERSION = "1"
+from biomedica_assets.lib.jats.rights import Decision
+
+VERSION = "2"
 """Version of the parser: bump it when any record of any article can come out differently."""
 
 
@@ -71,11 +73,17 @@ class Figure:
         place: body, floats, appendix, abstract, sub-article, ...
         section: titles of the sections around it, joined by `` > ``.
         language: language in force.
-        license_url: licence that its own permissions name.
-        license_code: normalised licence of its own permissions, None if they name none that is known.
-        has_own_license: whether its own permissions, not the article's, hold for it.
-        copyright: copyright statement of its own permissions.
-        attribution: text of ``attrib``.
+        license_url: licence that the part which decides names; None where the article decides.
+        license_code: normalised licence in force, going by the file alone; None if there is none.
+        license_group: its group.
+        has_own_license: whether anything but the article decides.
+        license_source: element of the part that decides, ``article`` or ``credit line``.
+        license_reason: the words that decided; None where only the article speaks.
+        copyright: copyright statement of that part, or of the figure itself.
+        attribution: text of ``attrib``, its own and its graphics'.
+        credit: credit line, also one from which nothing follows.
+        credit_rule: rule of ``credit_lines`` that it met.
+        rights: the decision, for when the article's licence is known from elsewhere.
         alt_text: text of ``alt-text``.
         n_mentions: blocks that cite it.
     """
@@ -97,11 +105,17 @@ class Figure:
     language: str | None
     license_url: str | None
     license_code: str | None
+    license_group: str
     has_own_license: bool
+    license_source: str
+    license_reason: str | None
     copyright: str | None
     attribution: str | None
+    credit: str | None
+    credit_rule: str | None
     alt_text: str | None
     n_mentions: int
+    rights: Decision
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,7 +200,8 @@ class Article:
         abstract: text of the main abstract.
         abstract_sections: the same by section.
         license_url: as stated.
-        license_code: normalised, from URL or text.
+        license_code: normalised, from URL or text; None also while it is not in force.
+        license_barred: why a licence that is named is not in force (an embargo); None if nothing is in its way.
         license_version: from the URL.
         license_text: licence paragraphs.
         copyright: copyright statement.
@@ -222,6 +237,7 @@ class Article:
     abstract_sections: tuple[AbstractSection, ...]
     license_url: str | None
     license_code: str | None
+    license_barred: str | None
     license_version: str | None
     license_text: str | None
     copyright: str | None
@@ -242,7 +258,7 @@ class ParsedArticle:
 _ARTICLE_FIELDS = tuple(
     f.name for f in dataclasses.fields(Article) if f.name not in {"keywords", "abstract_sections", "related", "pmcid"}
 )
-_FIGURE_FIELDS = tuple(f.name for f in dataclasses.fields(Figure) if f.name not in {"caption", "graphics"})
+_FIGURE_FIELDS = tuple(f.name for f in dataclasses.fields(Figure) if f.name not in {"caption", "graphics", "rights"})
 _GRAPHIC_FIELDS = tuple(f.name for f in dataclasses.fields(Graphic))
 
 

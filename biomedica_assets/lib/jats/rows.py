@@ -49,7 +49,8 @@ class Rows:
 
     def add(self, known: Known, parsed: ParsedArticle) -> None:
         """Add the rows of one article."""
-        code = known.license_code or parsed.article.license_code
+        # An embargo that the file states bars what the metadata names, too.
+        code = None if parsed.article.license_barred else known.license_code or parsed.article.license_code
         self.articles.append(_article(known, parsed.article, code))
         for figure in parsed.figures:
             self.figures.append(_figure(known.article_id, figure, code))
@@ -81,8 +82,8 @@ def _article(known: Known, article: Article, code: str | None) -> Row:
 
 def _figure(article_id: str, figure: Figure, article_code: str | None) -> Row:
     row = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)}
-    del row["caption"], row["has_own_license"]
-    code = figure.license_code if figure.has_own_license else article_code
+    del row["caption"], row["has_own_license"], row["rights"]
+    code = figure.rights.in_force(article_code)
     return row | {
         "article_id": article_id,
         "graphics": [dataclasses.asdict(graphic) for graphic in figure.graphics],
