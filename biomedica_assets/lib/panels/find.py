@@ -10,11 +10,19 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from biomedica_assets.lib.panels.layout import Region, grounds, reading_order, regions_by_gutters, regions_by_letters
-from biomedica_assets.lib.panels.letters import find_letters
+from biomedica_assets.lib.panels.layout import (
+    Page,
+    Region,
+    at_corners,
+    grounds,
+    panel_like,
+    reading_order,
+    regions_by_gutters,
+    regions_by_letters,
+)
+from biomedica_assets.lib.panels.letters import Letter, find_letters
 from biomedica_assets.lib.panels.subcaptions import subcaptions
 
 VERSION = "panel-boxes-1"
@@ -56,27 +64,71 @@ def find_panels(picture: Image.Image, caption: str | None = None) -> list[Panel]
     reading = _reduced(rgb, LETTER_SIDE)
     letters = find_letters(np.asarray(reading.convert("L")), named)
     layout = _reduced(rgb, LAYOUT_SIDE)
-    inks = grounds(np.asarray(layout))
+    pages = grounds(np.asarray(layout))
     shrunk = layout.width / reading.width
     placed = [dataclasses.replace(x, box=_scaled(x.box, shrunk)) for x in letters]
     expected = len(named) if named else _places(caption)
-    if len(placed) >= 2:
-        regions, cost = regions_by_letters(inks, placed)
-        method = LETTERS
-        if cost > 0.75 and not named:
-            regions, method = regions_by_gutters(inks, expected), GUTTERS
-        elif named and len(regions) < len(named):
-            regions = _complete(inks, regions, [label for label in named if label not in {r.label for r in regions}])
-    else:
-        regions, method = regions_by_gutters(inks, expected), GUTTERS
-        if named and len(regions) == len(named):
-            regions = [dataclasses.replace(r, label=label) for r, label in zip(regions, named, strict=True)]
+    cut = _by_gutters(pages, expected)
+    regions, method = _weigh(pages, placed, named, cut)
+    if method == GUTTERS and named and len(regions) == len(named):
+        regions = [dataclasses.replace(r, label=label) for r, label in zip(regions, named, strict=True)]
     if len(regions) < 2:
         return [Panel(None, (0, 0, picture.width, picture.height), 1.0, WHOLE)]
     grow = picture.width / layout.width
     return [
         Panel(r.label, _inside(_scaled(r.box, grow), picture.size), round(r.score, 3), method) for r in regions
     ]
+
+
+def _weigh(
+    pages: Sequence[Page], letters: Sequence[Letter], named: Sequence[str], cut: list[Region]
+) -> tuple[list[Region], str]:
+    """The regions that letters or gutters give, whichever account is the better one, and its name."""
+    if len(letters) < 2:
+        return cut, GUTTERS
+    regions, cost = regions_by_letters(pages, letters)
+    if not named and (cost > 0.4 or at_corners(regions, letters) < 0.75):
+        return _labelled(cut, letters) or cut, GUTTERS
+    full = _labelled(cut, letters)
+    if full and len(full) > len(regions) and (not named or len(full) == len(named)):
+        return full, GUTTERS
+    read = {r.label for r in regions}
+    missing = [label for label in named or _run(letters) if label not in read]
+    return _complete(pages, regions, missing), LETTERS
+
+
+def _labelled(cut: Sequence[Region], letters: Sequence[Letter]) -> list[Region]:
+    """Regions by gutters with the alphabet laid over them, if every letter read stands where that puts it.
+
+    One letter not read among many does not spoil a clean cut; letters on every second region do: then a letter stands
+    for several parts. Rows first, then columns first.
+    """
+    if not cut or len(cut) < len(letters):
+        return []
+    first = "A" if letters[0].label.isupper() else "a"
+    down = sorted(cut, key=lambda r: (round(r.box[0] / 40), r.box[1]))
+    for order in (list(cut), down):
+        names = {i: chr(ord(first) + i) for i in range(len(order))}
+        good = 0
+        for letter in letters:
+            x, y = letter.middle
+            # a letter beside its panel stands a little outside of it
+            reach = 2.5 * (letter.box[3] - letter.box[1])
+            near = [
+                i
+                for i, r in enumerate(order)
+                if r.box[0] - reach <= x <= r.box[2] and r.box[1] - reach <= y <= r.box[3] + reach
+            ]
+            good += any(names[i] == letter.label for i in near)
+        if good == len(letters):
+            return [dataclasses.replace(r, label=names[i]) for i, r in enumerate(order)]
+    return []
+
+
+def _by_gutters(pages: Sequence[Page], expected: int) -> list[Region]:
+    """Parts along gutters; where the caption names no panels, only if they look like panels."""
+    found = regions_by_gutters(pages, expected)
+    return found if len(found) > 1 and (expected > 1 or panel_like(pages, found)) else []
 
 
 def _single_letters(caption: str | None) -> list[str]:
@@ -87,12 +139,18 @@ def _single_letters(caption: str | None) -> list[str]:
     return sorted(dict.fromkeys(labels))
 
 
+def _run(letters: Sequence[Letter]) -> list[str]:
+    """The alphabet from A up to the last letter read."""
+    first = "A" if letters[0].label.isupper() else "a"
+    return [chr(code) for code in range(ord(first), ord(letters[-1].label) + 1)]
+
+
 def _places(caption: str | None) -> int:
     """How many places ("left", "right") a caption without letters tells apart; 0 if none."""
     return len({label for part in subcaptions(caption) for label in part.labels}) if caption else 0
 
 
-def _complete(inks: Sequence[npt.NDArray[np.bool_]], regions: Sequence[Region], missing: Sequence[str]) -> list[Region]:
+def _complete(pages: Sequence[Page], regions: Sequence[Region], missing: Sequence[str]) -> list[Region]:
     """Where the caption names a letter that was not read, cut the region that its neighbour in the alphabet took."""
     found = list(regions)
     for label in missing:
@@ -100,8 +158,8 @@ def _complete(inks: Sequence[npt.NDArray[np.bool_]], regions: Sequence[Region], 
         if not before:
             continue
         host = max(before, key=lambda r: r.label or "")
-        x0, y0, x1, y1 = host.box
-        parts = max((regions_by_gutters([ink[y0:y1, x0:x1]], 2) for ink in inks), key=len)
+        x0, y0, _, _ = host.box
+        parts = max((regions_by_gutters([page.within(host.box)], 2) for page in pages), key=len)
         if len(parts) != 2:
             continue
         moved = [(b[0] + x0, b[1] + y0, b[2] + x0, b[3] + y0) for b in (p.box for p in reading_order(parts))]

@@ -18,7 +18,8 @@ from biomedica_assets.lib.panels import glyphs
 
 MIN_HEIGHT = 6  # pixels; below, letters are not told apart
 MAX_HEIGHT = 0.09  # share of the longer side: larger letters are content
-MIN_SHARE = 0.008
+MIN_SHARE = 0.005
+CONTRAST = 48  # grey levels between a letter and what surrounds it
 MOST_SHAPES = 4_000  # a scatter plot has tens of thousands; the largest are looked at
 _X_HEIGHT = frozenset("acegmnopqrsuvwxyz")
 _SURE = 0.55
@@ -72,15 +73,17 @@ Box = tuple[int, int, int, int]
 
 def _shapes(gray: Gray, *, light: bool) -> list[tuple[Box, glyphs.Features]]:
     """Isolated shapes of a letter's size, dark on light or light on dark, with what the network sees of them."""
-    level = gray.astype(np.float32) / 255
-    cover = level if light else 1 - level
-    mask = cover > (0.6 if light else 0.5)
+    longer = max(gray.shape)
+    level = gray.astype(np.float32)
+    # against the surroundings, not against a fixed grey: letters stand on photographs of every tone
+    around = ndimage.uniform_filter(level, size=max(15, round(0.05 * longer)), mode="nearest")
+    depth = level - around if light else around - level
+    mask = depth > CONTRAST
     numbered, n = ndimage.label(mask, structure=np.ones((3, 3), int))  # type: ignore[misc]
     if n == 0:
         return []
     slices = ndimage.find_objects(numbered)
     boxes = np.array([(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in slices], np.int32)
-    longer = max(gray.shape)
     heights, widths = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
     low = max(MIN_HEIGHT, MIN_SHARE * longer)
     fits = (heights >= low) & (heights <= MAX_HEIGHT * longer) & (widths <= 1.6 * heights) & (widths >= 2)
@@ -91,11 +94,15 @@ def _shapes(gray: Gray, *, light: bool) -> list[tuple[Box, glyphs.Features]]:
     for i in chosen[_alone(boxes, chosen)]:
         x0, y0, x1, y1 = (int(v) for v in boxes[i])
         own = numbered[y0:y1, x0:x1] == i + 1
-        if own.mean() > 0.93 or not _stands_out(cover, (x0, y0, x1, y1)):
+        if own.mean() > 0.93:
+            continue
+        contrast = max(CONTRAST, float(np.percentile(depth[y0:y1, x0:x1][own], 80)))
+        if not _stands_out(depth, (x0, y0, x1, y1), contrast):
             continue
         # the shape's own pixels with their soft edges, not the neighbour's that reach into its box
         near = ndimage.binary_dilation(own)
-        found.append(((x0, y0, x1, y1), glyphs.features(np.where(near, cover[y0:y1, x0:x1], 0))))
+        cover = np.clip(depth[y0:y1, x0:x1] / contrast, 0, 1)
+        found.append(((x0, y0, x1, y1), glyphs.features(np.where(near, cover, 0))))
     return found
 
 
@@ -117,20 +124,20 @@ def _alone(boxes: npt.NDArray[np.int32], chosen: npt.NDArray[np.intp]) -> npt.ND
         line = np.minimum(other[:, 3], y1) - np.maximum(other[:, 1], y0) > 0.5 * np.minimum(tall, height)
         beside = (other[:, 0] <= x1 + gap) & (other[:, 2] >= x0 - gap)
         # a bracket, a full stop and the frame around the panel may stand beside it
-        bracket = (wide < 0.45 * tall) & (tall > 1.02 * height) & (tall < 1.8 * height)
-        like = (tall > 0.45 * height) & (tall < 2.2 * height) & (wide < 3 * height) & ~bracket
+        bracket = (wide < 0.45 * tall) & (tall > 1.02 * height) & (tall < 2.5 * height)
+        like = (tall > 0.45 * height) & (tall < 2.6 * height) & (wide < 3 * height) & ~bracket
         alone[k] = not bool((line & beside & like & (near != i)).any())
     return alone
 
 
-def _stands_out(cover: npt.NDArray[np.float32], box: Box) -> bool:
+def _stands_out(depth: npt.NDArray[np.float32], box: Box, contrast: float) -> bool:
     """Whether the ring around a shape is mostly ground."""
     x0, y0, x1, y1 = box
     margin = max(1, (y1 - y0) // 6)
-    top, bottom = max(0, y0 - margin), min(cover.shape[0], y1 + margin)
-    left, right = max(0, x0 - margin), min(cover.shape[1], x1 + margin)
-    around = cover[top:bottom, left:right]
-    inner = cover[y0:y1, x0:x1]
+    top, bottom = max(0, y0 - margin), min(depth.shape[0], y1 + margin)
+    left, right = max(0, x0 - margin), min(depth.shape[1], x1 + margin)
+    around = np.clip(depth[top:bottom, left:right] / contrast, 0, 1)
+    inner = np.clip(depth[y0:y1, x0:x1] / contrast, 0, 1)
     ring = around.size - inner.size
     return ring > 0 and float(around.sum() - inner.sum()) / ring < 0.42
 
@@ -189,11 +196,13 @@ def _in_order(window: Sequence[Letter], shape: tuple[int, int], wanted: set[str]
             run.append(name)
         else:
             missing += 1
-            if missing > max(1, len(run) // 3) or (not wanted and not run):
+            if missing > max(1, len(run) // 3):
                 break
     expected = {label.upper() for label in wanted}
     if expected:
         run = [name for name in places if name in expected]
+    if not expected and len(run) < (2 if run[:1] == ["A"] else 3):
+        return []
     if len(run) < 2 or (expected and len(run) < max(2, len(expected) // 3)):
         return []
     anchors = [max(places[name], key=lambda x: x.score) for name in run]
