@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier
 from biomedica_assets.lib.panels import glyphs
 
 WEIGHTS = Path(glyphs.__file__).with_name("glyphs.npz")
-SIGNS = "23456789%+*#?!/@$&<>=~^{}[]αβγδμπσΔΩ→↑±×§†"
+SIGNS = "23456789%+*#?!/@$&<>=~^{}[]αβγδμπσΔΩ→↑±×§†"  # noqa: RUF001
 
 
 def _drawn(text: str, font: Path, dice: random.Random) -> np.ndarray | None:
@@ -48,9 +48,13 @@ def _blob(dice: random.Random) -> np.ndarray | None:
         elif kind == 2:
             draw.line((x, y, x + w, y + h), fill=255, width=dice.randrange(1, 5))
         elif kind == 3:
-            draw.arc((x, y, x + w, y + h), dice.randrange(360), dice.randrange(360), fill=255, width=dice.randrange(1, 4))
+            draw.arc(
+                (x, y, x + w, y + h), dice.randrange(360), dice.randrange(360), fill=255, width=dice.randrange(1, 4)
+            )
         elif kind == 4:
-            draw.polygon([(x + dice.randrange(24), y + dice.randrange(24)) for _ in range(dice.randrange(3, 7))], fill=255)
+            draw.polygon(
+                [(x + dice.randrange(24), y + dice.randrange(24)) for _ in range(dice.randrange(3, 7))], fill=255
+            )
         else:
             points = [(x + dice.randrange(24), y + dice.randrange(24)) for _ in range(dice.randrange(3, 6))]
             draw.line(points, fill=255, width=dice.randrange(1, 3))
@@ -60,7 +64,9 @@ def _blob(dice: random.Random) -> np.ndarray | None:
 def _cut(page: Image.Image, dice: random.Random) -> np.ndarray | None:
     page = page.filter(ImageFilter.GaussianBlur(dice.choice([0, 0, 0.4, 0.7, 1.0])))
     ink = np.asarray(page, np.float32) / 255
-    ink = np.clip(ink + np.random.default_rng(dice.randrange(1 << 30)).normal(0, dice.choice([0, 0.03, 0.08]), ink.shape), 0, 1)
+    ink = np.clip(
+        ink + np.random.default_rng(dice.randrange(1 << 30)).normal(0, dice.choice([0, 0.03, 0.08]), ink.shape), 0, 1
+    )
     mask = ink > dice.uniform(0.3, 0.55)
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) < 4 or len(cols) < 2:
@@ -84,7 +90,7 @@ def samples(fonts: list[Path], n: int, seed: int) -> tuple[np.ndarray, np.ndarra
         try:
             if draw < 0.55:
                 letter = dice.choice(letters)
-                shape, name = _drawn("ı" if letter == "i" else letter, dice.choice(fonts), dice), _class(letter)
+                shape, name = _drawn("ı" if letter == "i" else letter, dice.choice(fonts), dice), _class(letter)  # noqa: RUF001
             elif draw < 0.72:
                 shape, name = _drawn(dice.choice(SIGNS), dice.choice(fonts), dice), glyphs.OTHER
             elif draw < 0.85:
@@ -119,14 +125,17 @@ def main() -> None:
         network.fit(shapes, names)
         order = [list(network.classes_).index(i) for i in range(len(glyphs.CLASSES))]
         (w1, w2), (b1, b2) = network.coefs_, network.intercepts_
-        np.savez_compressed(WEIGHTS, w1=w1.astype("f2"), b1=b1.astype("f2"), w2=w2[:, order].astype("f2"), b2=b2[order].astype("f2"))
-        glyphs._weights.cache_clear()  # noqa: SLF001
+        np.savez_compressed(
+            WEIGHTS, w1=w1.astype("f2"), b1=b1.astype("f2"), w2=w2[:, order].astype("f2"), b2=b2[order].astype("f2")
+        )
+        glyphs._weights.cache_clear()
     shapes, names = samples(held, 8_000, 2)
     given = glyphs.classify(shapes)
     best, other = given.argmax(1), glyphs.CLASSES.index(glyphs.OTHER)
     letters = names != other
     sure = given.max(1) >= 0.9
-    print(f"letters right {np.mean(best[letters] == names[letters]):.3f}, of the sure ones {np.mean((best == names)[letters & sure]):.4f}")
+    right = best == names
+    print(f"letters right {right[letters].mean():.3f}, of the sure ones {right[letters & sure].mean():.4f}")
     print(f"other shapes taken for a sure letter {np.mean((best != other)[~letters] & sure[~letters]):.4f}")
     print(f"weights {WEIGHTS.stat().st_size / 1e3:.0f} kB")
 

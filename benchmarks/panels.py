@@ -70,8 +70,12 @@ def _print(name: str, figures: list[Compound], found: list[list[Found]], cost: f
         pairs = matches(f, t, 0.5)
         ordered += [b for _, b in sorted(pairs)] == sorted(b for _, b in pairs)
     print(f"{name}:")
-    print(f"  mAP@0.5 {average_precision(found, truths, 0.5):.3f}  mAP@0.75 {average_precision(found, truths, 0.75):.3f}")
-    print(f"  F1@0.5 {box_f1(found, truths, 0.5):.3f}  F1@0.75 {box_f1(found, truths, 0.75):.3f}  exact count {exact:.3f}")
+    print(
+        f"  mAP@0.5 {average_precision(found, truths, 0.5):.3f}  mAP@0.75 {average_precision(found, truths, 0.75):.3f}"
+    )
+    print(
+        f"  F1@0.5 {box_f1(found, truths, 0.5):.3f}  F1@0.75 {box_f1(found, truths, 0.75):.3f}  exact count {exact:.3f}"
+    )
     print(f"  order {ordered / len(truths):.3f}  letters {right / max(1, total):.3f}")
     print(f"  {cost * 1e3:.0f} ms CPU a picture, {cost / decoding:.1f} x decoding")
     for gutter in sorted({figure.gutter for figure in figures}):
@@ -93,7 +97,9 @@ def _draw(folder: Path, figures: list[Compound], found: list[list[Found]]) -> No
             pen.rectangle(panel.box, outline="red", width=3)
         picture.thumbnail((294, 280))
         page.paste(picture, (k % 6 * 300, k // 6 * 300 + 14))
-        ImageDraw.Draw(page).text((k % 6 * 300, k // 6 * 300), f"{i} g{figures[i].gutter} {figures[i].traits}", "yellow")
+        ImageDraw.Draw(page).text(
+            (k % 6 * 300, k // 6 * 300), f"{i} g{figures[i].gutter} {figures[i].traits}", "yellow"
+        )
     page.save(folder / "wrong.png")
 
 

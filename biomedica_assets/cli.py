@@ -181,6 +181,14 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )  # fmt: skip
     parse.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JATS XML files")
 
+    panels = _add(
+        commands, "panels", "data.panels",
+        "Find the panels of pictures and print one JSON line for each: boxes in pixels, letters, scores; with a "
+        "caption also what it says of which panel. A picture without panels is one panel.",
+    )  # fmt: skip
+    panels.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pictures")
+    panels.add_argument("--caption", metavar="TEXT", help="their caption; its labels guide the cuts")
+
 
 def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     page = _add(

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from typing import Any
 
 
 def parse(arguments: argparse.Namespace) -> int:
     """``biomedica parse``: JSON lines on standard output."""
     from biomedica_assets.lib.jats.jsonl import parse_files
+    from biomedica_assets.lib.panels.jsonl import subcaptions_json
 
-    return parse_files(arguments.files, sys.stdout, sys.stderr)
+    def with_subcaptions(figure: dict[str, Any]) -> dict[str, Any]:
+        return figure | {"subcaptions": subcaptions_json(figure["caption"])}
+
+    return parse_files(arguments.files, sys.stdout, sys.stderr, figure=with_subcaptions)
+
+
+def panels(arguments: argparse.Namespace) -> int:
+    """``biomedica panels``: the panels of pictures, JSON lines on standard output."""
+    from PIL import Image
+
+    from biomedica_assets.lib.images.pixels import canonical
+    from biomedica_assets.lib.panels.jsonl import print_panels
+
+    def read(path: Path) -> Image.Image:
+        with Image.open(path) as image:
+            image.load()
+            return canonical(image)
+
+    return print_panels(arguments.files, arguments.caption, read, sys.stdout, sys.stderr)
 
 
 def sql(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,7 +21,13 @@ from biomedica_assets.lib.jats.records import ParsedArticle, article_json, figur
 _ARTICLE_FILE = re.compile(r"PMC(\d{1,9})(?:\.\d{1,4})?")
 
 
-def parse_files(paths: Iterable[Path | str], out: TextIO, err: TextIO) -> int:
+def parse_files(
+    paths: Iterable[Path | str],
+    out: TextIO,
+    err: TextIO,
+    *,
+    figure: Callable[[dict[str, Any]], dict[str, Any]] = lambda plain: plain,
+) -> int:
     """Parse files and write one JSON object per file, in the order given.
 
     A file called ``PMC123.1.xml`` is article ``PMC123.1``; any other takes its id from the PMCID it states, else from
@@ -31,6 +37,7 @@ def parse_files(paths: Iterable[Path | str], out: TextIO, err: TextIO) -> int:
         paths: files to read.
         out: receives the lines.
         err: receives one line for people per file that was refused.
+        figure: adds to the object of a figure what other subjects say of it.
 
     Returns:
         Exit code: 0 if every file was parsed, 1 if any was refused.
@@ -45,6 +52,7 @@ def parse_files(paths: Iterable[Path | str], out: TextIO, err: TextIO) -> int:
             reject = _reject(path, error)
             plain = {"article": None, "figures": [], "mentions": [], "rejects": [reject]}
             print(f"{path}: {reject['message']}", file=err)
+        plain["figures"] = [figure(each) for each in plain["figures"]]
         line = json.dumps(plain, separators=(",", ":")) if ascii_only else orjson.dumps(plain).decode()
         out.write(line + "\n")
     return code

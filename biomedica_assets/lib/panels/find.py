@@ -75,9 +75,7 @@ def find_panels(picture: Image.Image, caption: str | None = None) -> list[Panel]
     if len(regions) < 2:
         return [Panel(None, (0, 0, picture.width, picture.height), 1.0, WHOLE)]
     grow = picture.width / layout.width
-    return [
-        Panel(r.label, _inside(_scaled(r.box, grow), picture.size), round(r.score, 3), method) for r in regions
-    ]
+    return [Panel(r.label, _inside(_scaled(r.box, grow), picture.size), round(r.score, 3), method) for r in regions]
 
 
 def _weigh(
@@ -89,6 +87,8 @@ def _weigh(
     regions, cost = regions_by_letters(pages, letters)
     if not named and (cost > 0.4 or at_corners(regions, letters) < 0.75):
         return _labelled(cut, letters) or cut, GUTTERS
+    if named and len(cut) == len(named) and len(letters) < 0.7 * len(named):
+        return cut, GUTTERS  # a few shapes that look like letters against a cut that agrees with the caption
     full = _labelled(cut, letters)
     if full and len(full) > len(regions) and (not named or len(full) == len(named)):
         return full, GUTTERS

@@ -10,8 +10,8 @@ import dataclasses
 import re
 
 # A label: one letter, perhaps with a number, a small roman numeral or primes ("A2", "Bii", "C'").
-_ONE = r"[A-Za-z](?:\d{1,2}|[ivx]{1,4}(?![A-Za-z])|['′″]{1,2})?"
-_DASH = r"[-‐-―−~]"
+_ONE = r"[A-Za-z](?:\d{1,2}|[ivx]{1,4}(?![A-Za-z])|['′″]{1,2})?"  # noqa: RUF001
+_DASH = r"[-‐-―−~]"  # noqa: RUF001
 _LINK = rf"(?:\s*,\s*and\s*|\s*[,&/]\s*|\s*{_DASH}\s*|\s+(?:and|to|or|through)\s+)"
 GROUP = rf"{_ONE}(?:{_LINK}{_ONE})*"
 _PIECES = re.compile(rf"({_LINK})|({_ONE})")

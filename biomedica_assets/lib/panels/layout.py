@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from biomedica_assets.lib.panels import morphology
 from biomedica_assets.lib.panels.letters import Letter
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1: half-open, pixels of the picture looked at
@@ -75,7 +75,10 @@ class Region:
 def grounds(rgb: npt.NDArray[np.uint8]) -> list[Page]:
     """Ink masks of a picture (height x width x 3) for each ground it may have: white, and what its edge shows most."""
     edge = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
-    colours = {(255, 255, 255), tuple(int(v) for v in np.median(edge, axis=0))}
+    middle = tuple(int(v) for v in np.median(edge, axis=0))
+    # a ground surrounds what stands on it: half an edge of one colour is the edge of a picture
+    surrounds = (np.abs(edge.astype(np.int16) - np.array(middle, np.int16)) <= INK).all(axis=1).mean() > 0.6
+    colours = {(255, 255, 255), middle} if surrounds else {(255, 255, 255)}
     if all(min(colour) > 255 - INK for colour in colours):
         colours = {(255, 255, 255)}
     levels = rgb.astype(np.int16)
@@ -155,9 +158,8 @@ def panel_like(pages: Sequence[Page], regions: Sequence[Region]) -> bool:
 
 def _spans(part: Ink) -> bool:
     """Whether one connected piece of ink reaches over more than a third of the part in both directions."""
-    numbered, n = ndimage.label(part, structure=np.ones((3, 3), int))  # type: ignore[misc]
     height, width = part.shape
-    for rows, cols in ndimage.find_objects(numbered) if n else ():
+    for rows, cols in morphology.components(part)[1]:
         tall, wide = (rows.stop - rows.start) / height, (cols.stop - cols.start) / width
         if min(tall, wide) > 0.33:
             return True
@@ -182,7 +184,8 @@ def at_corners(regions: Sequence[Region], letters: Sequence[Letter]) -> float:
 
 def reading_order(regions: Sequence[Region]) -> list[Region]:
     """Rows from top to bottom, each from left to right; a row is what overlaps the first of it by half its height."""
-    left, ordered = sorted(regions, key=lambda r: (r.box[1], r.box[0])), list[Region]()
+    ordered: list[Region] = []
+    left = sorted(regions, key=lambda r: (r.box[1], r.box[0]))
     while left:
         first = min(left, key=lambda r: r.box[1])
         half = (first.box[1] + first.box[3]) / 2
@@ -231,7 +234,7 @@ def _part(
 
 def _letter_cuts(page: Page, box: Box, letters: Sequence[Letter], corner: tuple[int, int]) -> Iterator[Cut]:
     """The best cut between each two groups of letters that follow one another along an axis."""
-    x0, y0, x1, y1 = box
+    x0, y0, _x1, _y1 = box
     part = page.within(box)
     for axis in (0, 1):
         share, seams = part.ink.mean(axis=1 - axis), _seams(part.gray, axis)
@@ -274,7 +277,7 @@ def _best_gap(
     at = low + int(np.argmax(seams[low:high]))
     if seams[at] >= SEAM:
         away = at - low if near_start else high - at
-        cost = 0.5 * (1 - seams[at]) + 0.15 * away / (high - low)
+        cost = 0.3 + 0.5 * (1 - seams[at]) + 0.15 * away / (high - low)
         if best is None or cost < best.cost:
             best = Cut(axis, at + 1, at + 1, float(cost))
     return best
@@ -287,11 +290,13 @@ def _seams(gray: npt.NDArray[np.int16], axis: int) -> npt.NDArray[np.float64]:
     run every way, at a seam they line up over its whole length.
     """
     step = np.diff(gray, axis=axis)
-    across = 1 - axis
-    jumps = np.maximum(np.maximum((step > 5).mean(axis=across), (step < -5).mean(axis=across)),
-                       (np.abs(step) > 12).mean(axis=across))  # fmt: skip
-    usual = ndimage.median_filter(jumps, size=15, mode="nearest") if len(jumps) else jumps
-    return np.append(np.clip(jumps - usual, 0, 1), 0.0)
+    best = np.zeros(step.shape[axis])
+    for least in (5, 12, 24, 48):
+        up, down = (step > least).mean(axis=1 - axis), (step < -least).mean(axis=1 - axis)
+        jumps = np.maximum(np.maximum(up, down), up + down if least >= 12 else 0.0)
+        if len(jumps):
+            best = np.maximum(best, jumps - morphology.median_along(jumps, 15))
+    return np.append(np.clip(best, 0, 1), 0.0)
 
 
 # --- without letters --------------------------------------------------------------------------------------------------
@@ -299,7 +304,7 @@ def _seams(gray: npt.NDArray[np.int16], axis: int) -> npt.NDArray[np.float64]:
 
 def _gutters(page: Page, box: Box, axis: int, smallest: tuple[int, int]) -> list[Cut]:
     """Gutters across a block between parts of panel size; narrower parts were joined to their nearest neighbour."""
-    x0, y0, x1, y1 = box
+    x0, y0, _x1, _y1 = box
     part = page.within(box)
     share = part.ink.mean(axis=1 - axis)
     length, origin = len(share), (y0 if axis == 0 else x0)
@@ -313,7 +318,7 @@ def _gutters(page: Page, box: Box, axis: int, smallest: tuple[int, int]) -> list
         dense = all(len(side) and side.mean() > 0.7 for side in near)
         if start > 0 and stop < length and (wide or dense):
             gaps.append((start, stop))
-    if part.ink.mean() > 0.7:
+    if (part.gray < 255 - INK).mean() > 0.6:  # drawings on white have frames and axes, not seams
         seams = _seams(part.gray, axis)
         for at in np.flatnonzero(seams >= SEAM + 0.1).tolist():
             if all(at < start - 5 or at > stop + 5 for start, stop in gaps):

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from biomedica_assets.lib.panels import glyphs
+from biomedica_assets.lib.panels import glyphs, morphology
 
 MIN_HEIGHT = 6  # pixels; below, letters are not told apart
 MAX_HEIGHT = 0.09  # share of the longer side: larger letters are content
@@ -76,13 +75,12 @@ def _shapes(gray: Gray, *, light: bool) -> list[tuple[Box, glyphs.Features]]:
     longer = max(gray.shape)
     level = gray.astype(np.float32)
     # against the surroundings, not against a fixed grey: letters stand on photographs of every tone
-    around = ndimage.uniform_filter(level, size=max(15, round(0.05 * longer)), mode="nearest")
+    around = morphology.mean_around(level, max(15, round(0.05 * longer)))
     depth = level - around if light else around - level
     mask = depth > CONTRAST
-    numbered, n = ndimage.label(mask, structure=np.ones((3, 3), int))  # type: ignore[misc]
-    if n == 0:
+    numbered, slices = morphology.components(mask)
+    if not slices:
         return []
-    slices = ndimage.find_objects(numbered)
     boxes = np.array([(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in slices], np.int32)
     heights, widths = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
     low = max(MIN_HEIGHT, MIN_SHARE * longer)
@@ -100,7 +98,7 @@ def _shapes(gray: Gray, *, light: bool) -> list[tuple[Box, glyphs.Features]]:
         if not _stands_out(depth, (x0, y0, x1, y1), contrast):
             continue
         # the shape's own pixels with their soft edges, not the neighbour's that reach into its box
-        near = ndimage.binary_dilation(own)
+        near = morphology.grown(own)
         cover = np.clip(depth[y0:y1, x0:x1] / contrast, 0, 1)
         found.append(((x0, y0, x1, y1), glyphs.features(np.where(near, cover, 0))))
     return found
@@ -146,7 +144,7 @@ def _readings(boxes: Sequence[Box], chances: npt.NDArray[np.float32], wanted: se
     """Every letter each shape may be, with its probability."""
     found: list[Letter] = []
     for box, row in zip(boxes, chances, strict=True):
-        for at in np.argsort(-row)[:3]:
+        for at in np.argsort(-row)[:3].tolist():
             for label in glyphs.candidates(glyphs.CLASSES[at]):
                 least = _EXPECTED if label in wanted else _SURE
                 if row[at] >= least and (not wanted or label in wanted or not _same_case(label, wanted)):

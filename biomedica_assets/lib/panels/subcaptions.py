@@ -9,6 +9,8 @@ Two directions are told apart marker by marker: a label may open its clause ("(A
 ("Control (A) and treated (B).").
 """
 
+# ruff: noqa: RUF001 - dashes, quotes and signs as captions print them
+
 from __future__ import annotations
 
 import dataclasses
@@ -47,7 +49,7 @@ class Subcaption:
 
 
 # Where a clause begins: at the start, behind a full stop, colon, semicolon, dash or line break.
-_BEGINS = re.compile(r"(?:^|[.;:!?\n—–(][\s\"'”’)\]]*)\Z")  # noqa: RUF001 - dashes and quotes as printed
+_BEGINS = re.compile(r"(?:^|[.;:!?\n—–(][\s\"'”’)\]]*)\Z")
 _ABBREVIATED = re.compile(r"\b(?:figs?|e\.g|i\.e|cf|vs|refs?|eqs?|no|approx|ca|panels?)\.\s*\Z", re.I)
 _REFERS = re.compile(r"\b(?:in|of|from|for|see|panels?|figs?\.?|figures?|with|to|and|by|as)\s*\Z", re.I)
 _SOFT = re.compile(r"(?:,|,?\s*\b(?:and|or|und|et)|&|/)\s*\Z")
@@ -56,10 +58,10 @@ _INITIAL = re.compile(r"\b[A-Z]\.\s*\Z")
 # Behind these words a label opens what it names, though no clause begins: "images showing (b) axial, (c) sagittal".
 _INTRODUCES = re.compile(
     r"(?:\b(?:of|showing|shows?|with|for|in|by|at|from|are|is|were|was|between|on|to|using|as|the|against|versus|vs\.?|include|including)"
-    r"|[,:;—–])\s*\Z"  # noqa: RUF001
+    r"|[,:;—–])\s*\Z"
 )
-_LINKED = re.compile(r"\s*(?:,\s*and|[,;&/]|and|to|through|[-‐-―−])?\s*\Z")  # noqa: RUF001
-_TAIL = r"[ \t\u00a0\u2000-\u200a]*(?:[:.,]|[-–—](?=\s)|[–—])*[ \t\u00a0\u2000-\u200a]*"  # noqa: RUF001
+_LINKED = re.compile(r"\s*(?:,\s*and|[,;&/]|and|to|through|[-‐-―−])?\s*\Z")
+_TAIL = r"[ \t\u00a0\u2000-\u200a]*(?:[:.,]|[-–—](?=\s)|[–—])*[ \t\u00a0\u2000-\u200a]*"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,8 +77,12 @@ _NOTATIONS = (
     _Notation(re.compile(rf"[(\[]\s*(?:panels?\s+)?({GROUP})\s*[)\]]{_TAIL}"), 3, bracketed=True),
     _Notation(re.compile(rf"\b[Pp]anels?\s+[(\[]?({GROUP})[)\]]?{_TAIL}(?=\s|(?<=\s)\S)"), 2, bracketed=False),
     _Notation(re.compile(rf"(?<![\w(\[])({GROUP})\){_TAIL}"), 2, bracketed=False),
-    _Notation(re.compile(rf"(?<![\w(\[.])({GROUP})(?:\s*[:,]|\.(?!\w)|\s+[-–—](?=\s)|\s*[—|])\s*(?=\S)"), 1, bracketed=False),  # noqa: RUF001, E501
-    _Notation(re.compile(rf"(?<![\w(\[.])({GROUP})[ \u00a0\u2000-\u200a]+(?=[A-Z0-9“\"\u0370-\u03ff])"), 0, bracketed=False),
+    _Notation(
+        re.compile(rf"(?<![\w(\[.])({GROUP})(?:\s*[:,]|\.(?!\w)|\s+[-–—](?=\s)|\s*[—|])\s*(?=\S)"), 1, bracketed=False
+    ),
+    _Notation(
+        re.compile(rf"(?<![\w(\[.])({GROUP})[ \u00a0\u2000-\u200a]+(?=[A-Z0-9“\"\u0370-\u03ff])"), 0, bracketed=False
+    ),
 )
 _ROMANS = _Notation(re.compile(rf"\(\s*([ivx]{{1,4}}|[IVX]{{1,4}})\s*\){_TAIL}"), 3, bracketed=True)
 _PLACE = (
@@ -110,7 +116,10 @@ _SHARED = re.compile(
     )""",
     re.I | re.X,
 )
-_SENTENCE_END = re.compile(r"(?<![A-Z]\.)(?<!\b[A-Z])(?<!\bet al)(?<!\bvs)(?<!\bsp)(?<!\bFig)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)[.!?][)\"”']*(?:\s+|\Z)|\n+")
+_SENTENCE_END = re.compile(
+    r"(?<![A-Z]\.)(?<!\b[A-Z])(?<!\bet al)(?<!\bvs)(?<!\bsp)(?<!\bFig)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)"
+    r"[.!?][)\"”']*(?:\s+|\Z)|\n+"
+)
 _EDGE_OPEN = re.compile(r"[\s,;.:]+(?:and\s+)?|\s*and\s+")
 _EDGE_CLOSE = re.compile(r"[\s,;]+(?:and|while|whereas|or)?\s*\Z|\s+and\s*\Z")
 
@@ -166,7 +175,9 @@ def _markers(caption: str, notation: _Notation, read: Callable[[str], tuple[str,
         if not labels:
             continue
         before = caption[: match.start()]
-        opens = bool(_BEGINS.search(before[-8:] if len(before) > 8 else before)) and not _ABBREVIATED.search(before[-12:])
+        opens = bool(_BEGINS.search(before[-8:] if len(before) > 8 else before)) and not _ABBREVIATED.search(
+            before[-12:]
+        )
         closes = bool(_CLOSES.match(caption, _end_of_label(match)))
         opens = opens and not (notation.bracketed and closes and _INITIAL.search(before[-4:]))
         yield Marker(match.start(), match.end(), labels, opens, closes)
@@ -189,7 +200,7 @@ def _joined(caption: str, markers: Sequence[Marker]) -> list[Marker]:
             bare = caption[last.start : last.stop].rstrip(" :.,\u2003\u2009\u00a0")
             between = caption[last.start + len(bare) : marker.start]
             if _LINKED.match(between) and not re.search(r"[.:\n]", between):
-                ranged = re.search(r"[-‐-―−]|to|through", between)  # noqa: RUF001
+                ranged = re.search(r"[-‐-―−]|to|through", between)
                 labels = expand(f"{last.labels[-1]}-{marker.labels[0]}") if ranged else ()
                 every = tuple(dict.fromkeys((*last.labels, *labels, *marker.labels)))
                 found[-1] = Marker(last.start, marker.stop, every, last.opens, marker.closes)
@@ -208,7 +219,9 @@ def _follow(caption: str, markers: Sequence[Marker], notation: _Notation) -> _Ch
         places = sorted({main(label) for label in marker.labels})
         fresh = any(label not in seen for label in marker.labels)
         before = caption[max(0, marker.start - 16) : marker.start]
-        goes_on = places[0] <= reached + 1 <= places[-1] or (fresh and places[0] == reached and len(marker.labels[0]) > 1)
+        goes_on = places[0] <= reached + 1 <= places[-1] or (
+            fresh and places[0] == reached and len(marker.labels[0]) > 1
+        )
         if not taken and places[0] != 0:
             continue
         if marker.opens:
@@ -235,12 +248,15 @@ def _follow(caption: str, markers: Sequence[Marker], notation: _Notation) -> _Ch
     return _Chain(tuple(taken), tuple(forward), notation.strength)
 
 
-def _direction(
-    caption: str, marker: Marker, before: str, notation: _Notation, forward: Sequence[bool]
-) -> bool | None:
-    """Whether a label within a clause speaks of what follows (True) or of what precedes it (False); None: of neither."""
+def _direction(caption: str, marker: Marker, before: str, notation: _Notation, forward: Sequence[bool]) -> bool | None:
+    """Whether a label within a clause speaks of what follows (True) or of what precedes it (False).
+
+    None where it speaks of neither: it only refers to a panel.
+    """
     if not notation.bracketed:
-        listed = bool(forward) and forward[-1] and before.rstrip().endswith((",", ";", "and")) and notation.strength == 2
+        listed = (
+            bool(forward) and forward[-1] and before.rstrip().endswith((",", ";", "and")) and notation.strength == 2
+        )
         return True if listed else None
     if forward and forward[-1]:
         follows = caption[marker.stop : marker.stop + 1]
@@ -328,7 +344,8 @@ def _cut(caption: str, chain: _Chain) -> list[Subcaption]:
             stop = _last_sentence(caption, following.start)
             at = stop
         if following is None:
-            stop = _ending(caption, marker.stop, stop)
+            within = not marker.opens and not markers[0].opens
+            stop = _sentence_end(caption, marker.stop, stop) if within else _ending(caption, marker.stop, stop)
             shared += _parts(caption, stop, len(caption))
         give(marker.labels, _trim(caption, marker.stop, stop))
     if len({label for labels in own for label in labels}) < 2:
@@ -352,6 +369,12 @@ def _ending(caption: str, start: int, stop: int) -> int:
         if caption[begin - 1] == "\n" or _SHARED.match(caption, begin):
             return begin
     return stop
+
+
+def _sentence_end(caption: str, start: int, stop: int) -> int:
+    """Where the sentence that ``start`` lies in ends: labels within one sentence speak of nothing behind it."""
+    match = _SENTENCE_END.search(caption, start, stop)
+    return match.end() if match else stop
 
 
 def _parts(caption: str, start: int, stop: int) -> list[Span]:

@@ -59,7 +59,9 @@ def compound(rng: Rng) -> Compound:
     pen = ImageDraw.Draw(page)
     boxes: list[Box] = []
     labels: list[str | None] = []
-    traits = [name for name, on in (("dark page", dark), ("letters outside", outside), ("photographs", photographs)) if on]
+    traits = [
+        name for name, on in (("dark page", dark), ("letters outside", outside), ("photographs", photographs)) if on
+    ]
     for k, (x0, y0, x1, y1) in enumerate(cells):
         down = strip * (rows.index(y0) + 1)
         spans = strip * sum(1 for row in rows if y0 < row < y1)
@@ -75,7 +77,12 @@ def compound(rng: Rng) -> Compound:
             letter = letter.lower()
         labels.append(letter if lettered else None)
         if lettered and outside:
-            pen.text((left, top - strip), style.replace("A", letter).replace("a", letter), "white" if dark else "black", font(size))
+            pen.text(
+                (left, top - strip),
+                style.replace("A", letter).replace("a", letter),
+                "white" if dark else "black",
+                font(size),
+            )
         elif lettered:
             _inside_letter(pen, tile, (left, top), style.replace("A", letter).replace("a", letter), size)
         boxes.append((left, top - strip, right, bottom))
