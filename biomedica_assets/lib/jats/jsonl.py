@@ -46,7 +46,7 @@ def parse_files(
     ascii_only = not (out.encoding or "utf-8").casefold().startswith("utf")
     for path in map(Path, paths):
         try:
-            plain = as_json(_parse(path))
+            plain: dict[str, Any] = as_json(_parse(path))
         except (UnreadableXml, OSError) as error:
             code = 1
             reject = _reject(path, error)

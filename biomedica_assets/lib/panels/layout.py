@@ -83,7 +83,8 @@ def grounds(rgb: npt.NDArray[np.uint8]) -> list[Page]:
         colours = {(255, 255, 255)}
     levels = rgb.astype(np.int16)
     gray = levels.mean(axis=2).astype(np.int16)
-    return [Page((np.abs(levels - np.array(c, np.int16)) > INK).any(axis=2), gray) for c in sorted(colours)]
+    offs = [np.abs(levels - np.array(colour, np.int16)).max(axis=2) for colour in sorted(colours)]
+    return [Page(np.asarray(off > INK, np.bool_), gray) for off in offs]
 
 
 def regions_by_letters(pages: Sequence[Page], letters: Sequence[Letter]) -> tuple[list[Region], float]:
@@ -185,13 +186,13 @@ def at_corners(regions: Sequence[Region], letters: Sequence[Letter]) -> float:
 def reading_order(regions: Sequence[Region]) -> list[Region]:
     """Rows from top to bottom, each from left to right; a row is what overlaps the first of it by half its height."""
     ordered: list[Region] = []
-    left = sorted(regions, key=lambda r: (r.box[1], r.box[0]))
-    while left:
-        first = min(left, key=lambda r: r.box[1])
+    rest: list[Region] = list(regions)
+    while rest:
+        first = min(rest, key=lambda region: region.box[1])
         half = (first.box[1] + first.box[3]) / 2
-        row = [r for r in left if r.box[1] <= half]
-        ordered += sorted(row, key=lambda r: r.box[0])
-        left = [r for r in left if r not in row]
+        row = [region for region in rest if region.box[1] <= half]
+        ordered += sorted(row, key=lambda region: (region.box[0], region.box[1]))
+        rest = [region for region in rest if region not in row]
     return ordered
 
 

@@ -144,7 +144,8 @@ def _readings(boxes: Sequence[Box], chances: npt.NDArray[np.float32], wanted: se
     """Every letter each shape may be, with its probability."""
     found: list[Letter] = []
     for box, row in zip(boxes, chances, strict=True):
-        for at in np.argsort(-row)[:3].tolist():
+        best: list[int] = np.argsort(-row)[:3].tolist()
+        for at in best:
             for label in glyphs.candidates(glyphs.CLASSES[at]):
                 least = _EXPECTED if label in wanted else _SURE
                 if row[at] >= least and (not wanted or label in wanted or not _same_case(label, wanted)):
