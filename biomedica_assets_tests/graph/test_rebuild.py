@@ -22,6 +22,7 @@ from biomedica_assets.lib.demo import inventory, load_truth, mutate
 from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.release.manifest import load
 from biomedica_assets.lib.release.replant import PLANTED, scope
+from biomedica_assets.lib.store import gc
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
@@ -52,12 +53,9 @@ def sha256(path):
 
 def contents(lake, assets):
     """Digest of every table part, reject and shard; not of manifests, which name the versions of votes with names."""
-    found = {
-        path.relative_to(lake.root).as_posix(): sha256(path)
-        for asset in assets
-        for path in sorted((lake.root / "tables" / asset).rglob("*.parquet"))
-    }
-    return found | {p.relative_to(lake.root).as_posix(): sha256(p) for p in (lake.root / "shards").rglob("*.tar")}
+    named = {entry for owner, made in gc.manifests(lake) if owner.asset in assets for entry in made.parts}
+    named |= {entry for _, made in gc.manifests(lake, {"shards"}) for entry in made.files}
+    return {entry.path: sha256(lake.root / entry.path) for entry in named}
 
 
 def vote(place, truth):

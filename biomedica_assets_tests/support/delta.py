@@ -21,8 +21,10 @@ from biomedica_assets import configs, definitions, settings
 from biomedica_assets.automation.planner import Planner
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.demo import inventory, load_truth, mutate, write_mirror
+from biomedica_assets.lib.store import gc
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
+from biomedica_assets_tests.support.garbage import take_out
 
 SPAN = 5_000
 CHAIN = ("article_index", "article_xml", "articles", "captions", "figures", "mentions", "images", "shards")
@@ -107,7 +109,9 @@ class Site:
         return {(s.asset, s.partition): "; ".join(map(str, s.reasons)) for s in planner.all_stale(SPINE)}
 
     def files(self) -> dict[str, tuple[str, int]]:
-        """Digest and time of change of every file of the spine's tables and shards."""
+        """Digest and time of change of every file of the spine's tables and shards; first goes what nothing names."""
+        lake = Lake(self.data)
+        take_out(lake)
         return {
             path.relative_to(self.data).as_posix(): (_sha256(path), path.stat().st_mtime_ns)
             for folder in ("tables", "shards")
@@ -132,10 +136,17 @@ def same_rows(one: Lake, other: Lake) -> list[str]:
     apart: list[str] = []
     for name in CHAIN:
         for key in sorted({*one.partitions(TABLES[name]), *other.partitions(TABLES[name])}):
-            parts = [lake.folder(TABLES[name], key) / "part-0.parquet" for lake in (one, other)]
+            parts = [lake.part(TABLES[name], key) for lake in (one, other)]
             if not all(part.exists() for part in parts) or _sha256(parts[0]) != _sha256(parts[1]):
                 apart.append(f"{name}@{key}")
-    shards = [{p.name: _sha256(p) for p in (lake.root / "shards").rglob("*.tar")} for lake in (one, other)]
+    shards = [
+        {
+            entry.path: _sha256(lake.root / entry.path)
+            for _, made in gc.manifests(lake, {"shards"})
+            for entry in made.files
+        }
+        for lake in (one, other)
+    ]
     return apart + sorted(n for n in {*shards[0], *shards[1]} if shards[0].get(n) != shards[1].get(n))
 
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +18,9 @@ from biomedica_assets.lib.clip.profile import Profile
 from biomedica_assets.lib.clip.training import Limits, Plan, Told, TrainingData, train
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report, Scalar
-from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store import atomic, named
 from biomedica_assets.lib.store.lake import Lake, file_entry
+from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 
 VERSION = "checkpoints-3"
@@ -102,15 +102,16 @@ def build_checkpoints(
     folder = lake.root / "checkpoints" / recipe / _identity(config, inputs)
     folder.mkdir(parents=True, exist_ok=True)
     model = models.create(chosen, profile, seed)
-    base = Candidate("base", 0.0, folder / "base.safetensors")
     preprocess = models.preprocessing(model)
-    base_sha = interpolate.save(model.state_dict(), base.weights, {"role": "base", "preprocessing": preprocess})
+    base, base_file = _saved(
+        lake, folder, "base", 0.0, model.state_dict(), {"role": "base", "preprocessing": preprocess}
+    )
     effective = models.effective_config(chosen, profile)
     atomic.write_bytes(folder / MODEL, (json.dumps(effective, indent=1, sort_keys=True) + "\n").encode())
     epochs = profile.epochs_of(recipe)
     plan = Plan(folder, base.weights, chosen, profile, given, epochs, device, seed, preprocess)
     told = train(plan, limits or Limits(), progress)
-    candidates = _interpolated(plan, base, base_sha)
+    candidates = _interpolated(lake, plan, base, base_file)
     scores = {c.alpha: dict(validate(c)) for c in candidates}
     metric = next(iter(scores[1.0]))
     between = [c for c in candidates if c.role == "interpolated"]
@@ -131,22 +132,23 @@ def build_checkpoints(
     rows: list[dict[str, object]] = [
         {
             "name": f"{recipe}-{c.name}", "role": c.role, "alpha": c.alpha, "best": c is best, "model": chosen.name,
-            "config": lake.path_below(folder / MODEL), "path": lake.path_below(c.weights), "sha256": sha,
+            "config": lake.path_below(folder / MODEL), "path": file.path, "sha256": file.sha256,
             "metric": metric, "score": scores[c.alpha][metric],
             "scores": json.dumps(scores[c.alpha], sort_keys=True), "samples_seen": seen if c.role != "base" else 0,
         }
-        for c, sha in candidates.items()
+        for c, file in candidates.items()
     ]  # fmt: skip
     cost = _cost(told, device, time.monotonic() - began)
     atomic.write_bytes(folder / COST, (json.dumps(cost, indent=1, sort_keys=True) + "\n").encode())
     atomic.write_bytes(folder / CARD, model_card(recipe, profile, rows, {**account, **preprocess}, cost).encode())
-    files = [file_entry(lake, c.weights, sha) for c, sha in candidates.items()]
+    # The second copy of the last epoch that open_clip_train writes beside its latest checkpoint; nobody names it.
+    for copy in folder.glob("run/checkpoints/epoch_[0-9]*.pt"):
+        copy.unlink()
     manifest = lake.publish(
         CHECKPOINTS, recipe, CHECKPOINTS.frame(rows), code_version=VERSION, inputs=inputs, config=config,
-        n_in=len(rows), n_out=len(rows), files=[*files, file_entry(lake, folder / MODEL)],
+        n_in=len(rows), n_out=len(rows), files=[*candidates.values(), file_entry(lake, folder / MODEL)],
         metrics={**account, "card": lake.path_below(folder / CARD), "cost": lake.path_below(folder / COST)},
     )  # fmt: skip
-    _remove_earlier(folder, keep={c.weights for c in candidates})
     metrics: dict[str, Scalar] = {k: v for k, v in {**account, **cost}.items() if isinstance(v, int | float | str)}
     return Report(
         asset="checkpoints", partition=recipe, data_version=manifest.data_version, rows=len(rows),
@@ -167,19 +169,27 @@ def _identity(config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _interpolated(plan: Plan, base: Candidate, base_sha: str) -> dict[Candidate, str]:
-    """Base, every interpolation and the trained weights, with the digests of their files."""
+def _saved(
+    lake: Lake, folder: Path, role: str, alpha: float, weights: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[Candidate, FileEntry]:
+    """A model on the disk, in a file that is named by its content: a training never writes over another's weights."""
+    draft = folder / f"{Candidate(role, alpha, folder).name}.safetensors"
+    entry = named.keep(lake, draft, interpolate.save(weights, draft, told))
+    return Candidate(role, alpha, lake.root / entry.path), entry
+
+
+def _interpolated(lake: Lake, plan: Plan, base: Candidate, base_file: FileEntry) -> dict[Candidate, FileEntry]:
+    """Base, every interpolation and the trained weights, with their files."""
     epoch, trained = interpolate.load_training_checkpoint(plan.latest)
     if epoch != plan.epochs:
         raise supervise.TrainingFailed(f"training ended after {epoch} of {plan.epochs} epochs; run again to go on")
-    before, found = interpolate.load(base.weights), {base: base_sha}
+    before, found = interpolate.load(base.weights), {base: base_file}
     for alpha in (*sorted(plan.profile.alphas), 1.0):
         role = "trained" if math.isclose(alpha, 1.0) else "interpolated"
         weights = trained if role == "trained" else interpolate.interpolate(before, trained, alpha)
-        name = Candidate(role, alpha, plan.folder).name
-        candidate = Candidate(role, alpha, plan.folder / f"{name}.safetensors")
         told = {"role": role, "alpha": f"{alpha:g}", "preprocessing": dict(plan.preprocess)}
-        found[candidate] = interpolate.save(weights, candidate.weights, told)
+        candidate, file = _saved(lake, plan.folder, role, alpha, weights, told)
+        found[candidate] = file
     return found
 
 
@@ -201,19 +211,6 @@ def _cost(told: Told, device: supervise.Device, seconds: float) -> dict[str, Any
         "versions": accounting.versions(),
         "cores": os.cpu_count(),
     }
-
-
-def _remove_earlier(folder: Path, keep: set[Path]) -> None:
-    """Once the new manifest is there, what only earlier ones named: other trainings, mixtures at other alphas.
-
-    Also the second copy of the last epoch that ``open_clip_train`` writes beside its latest checkpoint.
-    """
-    for other in folder.parent.iterdir():
-        if other.is_dir() and other != folder:
-            shutil.rmtree(other)
-    unnamed = [path for path in folder.glob("*.safetensors") if path not in keep]
-    for path in (*unnamed, *folder.glob("run/checkpoints/epoch_[0-9]*.pt")):
-        path.unlink()
 
 
 def _scalar(value: object) -> Scalar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -93,9 +92,6 @@ def make_contact_sheets(
         files=[file_entry(lake, path) for path in (*(sheet.path for sheet in sheets), *pages)],
         metrics={"model": model.digest},
     )
-    for old in folder.parent.iterdir():
-        if old != folder:
-            shutil.rmtree(old)
     return Report(
         asset=CONTACT_SHEETS.name,
         partition=None,

@@ -23,8 +23,9 @@ from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder, Prepare
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.store import damage
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.store.vectors import DTYPE, forget_others, vectors_of, write_vectors
+from biomedica_assets.lib.store.vectors import DTYPE, vectors_of, write_vectors
 from biomedica_assets.lib.tables import EMBEDDINGS, IMAGES
 
 VERSION = "1"
@@ -118,7 +119,6 @@ def embed_chunk(
         files=[entry],
         metrics={"encoder": encoder.name, "encoder_digest": encoder.digest},
     )
-    forget_others(lake, entry)
     seconds = time.monotonic() - began
     return Report(
         asset=EMBEDDINGS.name,
@@ -178,7 +178,7 @@ def _known(lake: Lake, chunk: str, encoder: Encoder) -> tuple[dict[str, int], ND
     nothing = np.empty((0, 0), DTYPE)
     if manifest is None or (manifest.code_version, manifest.metrics["encoder_digest"]) != (VERSION, encoder.digest):
         return {}, nothing
-    if not (lake.root / manifest.files[0].path).exists():
+    if any(damage.wrong_bytes(lake.root, entry) for entry in manifest.stored):
         return {}, nothing
     table = lake.read(EMBEDDINGS, chunk)
     return dict(zip(table["sha256"], table["row"], strict=True)), vectors_of(lake, EMBEDDINGS, chunk).map()

@@ -14,7 +14,7 @@ from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.store.vectors import DTYPE, VectorFile, forget_others, vectors_of, write_vectors
+from biomedica_assets.lib.store.vectors import DTYPE, VectorFile, vectors_of, write_vectors
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS
 
 VERSION = "1"
@@ -67,7 +67,6 @@ def shelve(lake: Lake, shelf: str, *, progress: Progress = SILENT) -> Report:
         files=[entry],
         metrics={"encoder": name, "encoder_digest": encoder_digest},
     )
-    forget_others(lake, entry)
     return Report(
         asset=EMBEDDING_SHELF.name,
         partition=shelf,

@@ -13,7 +13,7 @@ from biomedica_assets.lib.evaluate import leaderboard, leaderboard_page
 from biomedica_assets.lib.evaluate.adapters.opening import TaskStatus
 from biomedica_assets.lib.evaluate.leaderboard_plots import pictures
 from biomedica_assets.lib.evaluate.significance import SCHEMA
-from biomedica_assets.lib.evaluate.zero_shot_stage import COMPARISONS
+from biomedica_assets.lib.evaluate.zero_shot_stage import comparisons_of
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
@@ -119,9 +119,7 @@ def _excluded(zero_shot: pl.DataFrame, retrieval: pl.DataFrame) -> pl.DataFrame:
 
 def _comparisons(lake: Lake, zero_shot: pl.DataFrame) -> pl.DataFrame:
     found = [
-        pl.read_parquet(lake.root / "scores" / f"recipe={recipe}" / COMPARISONS, hive_partitioning=False).with_columns(
-            recipe=pl.lit(recipe)
-        )
+        pl.read_parquet(comparisons_of(lake, recipe), hive_partitioning=False).with_columns(recipe=pl.lit(recipe))
         for recipe in sorted(set(zero_shot["recipe"]))
     ]
     return pl.concat(found) if found else pl.DataFrame(schema={**SCHEMA, "recipe": pl.String()})

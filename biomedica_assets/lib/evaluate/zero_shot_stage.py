@@ -1,11 +1,12 @@
 """Fills a recipe's ``zero_shot_scores``: every model on every task, only what changed, with paired comparisons.
 
 Right or wrong per item lies in ``scores/recipe=<recipe>/<model>/<task>.parquet`` (unit_id, truth, right, tied, group),
-the comparisons of models in ``comparisons.parquet`` beside them; both belong to the partition.
+the comparisons of models in ``comparisons-<digest>.parquet`` beside them; both belong to the partition.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.evaluate import recipe_stage, rows
 from biomedica_assets.lib.evaluate.encoder import open_model
 from biomedica_assets.lib.evaluate.models import ModelSpec
@@ -22,7 +24,7 @@ from biomedica_assets.lib.evaluate.significance import compare_all
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store import atomic, damage, named
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ZERO_SHOT_SCORES
 
@@ -112,19 +114,43 @@ def _write_answers(folder: Path, spec: ModelSpec, scores: Scores) -> None:
 def _files(folder: Path, frame: pl.DataFrame, config: EvalConfig) -> list[Path]:
     """Write the comparisons and name every file of the partition; files of tasks and models that left go away."""
     answers = read_answers(folder, frame)
-    comparisons = folder / COMPARISONS
-    write_parquet(comparisons, compare_all(answers, replicates=config.replicates, seed=config.seed))
+    comparisons = _write_comparisons(folder, compare_all(answers, replicates=config.replicates, seed=config.seed))
     files = [_answers_path(folder, model, task) for task, by_model in answers.items() for model in by_model]
     for stale in set(folder.glob("*/*.parquet")) - set(files):
         stale.unlink()
     return [*sorted(files), comparisons]
 
 
+def _write_comparisons(folder: Path, frame: pl.DataFrame) -> Path:
+    """The comparisons in a file that is named by its content, since the leaderboard reads it by its path."""
+    data = _parquet(frame)
+    path = named.path_of(folder / COMPARISONS, hashlib.sha256(data).hexdigest())
+    atomic.write_bytes(path, data)
+    return path
+
+
+def comparisons_of(lake: Lake, recipe: str) -> Path:
+    """The file with the comparisons of a recipe's scores.
+
+    Raises:
+        StoreError: the recipe has none, or the file is not what was written.
+    """
+    manifest = lake.manifest(ZERO_SHOT_SCORES, recipe)
+    for entry in manifest.files if manifest else ():
+        if named.plain(entry.path) == COMPARISONS:
+            return damage.checked_parquet(lake.root, entry, ZERO_SHOT_SCORES.name, recipe)
+    raise StoreError(f"zero_shot_scores of {recipe} has no comparisons; `biomedica run --select zero_shot_scores`")
+
+
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame atomically."""
+    atomic.write_bytes(path, _parquet(frame))
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1)
-    atomic.write_bytes(path, buffer.getbuffer())
+    return buffer.getvalue()
 
 
 SCORES = ScoreTable(ZERO_SHOT_SCORES, KINDS, score_zero_shot, _rows, _write_answers, _has_answers, _files)

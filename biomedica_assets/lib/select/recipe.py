@@ -118,7 +118,6 @@ def build_recipe(
         files=[index],
         metrics=metrics,
     )
-    _remove_old(lake, name, index)
     return Report(
         asset=RECIPE.name,
         partition=name,
@@ -167,13 +166,6 @@ def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, w
     entry = file_entry(lake, draft)
     final = draft.rename(folder / f"{entry.sha256[:16]}{INDEX_SUFFIX}")
     return dataclasses.replace(entry, path=lake.path_below(final))
-
-
-def _remove_old(lake: Lake, name: str, index: FileEntry) -> None:
-    """Indexes of earlier builds; a stream that has one open reads on."""
-    for path in (lake.root / "recipes" / name).glob(f"*{INDEX_SUFFIX}"):
-        if lake.path_below(path) != index.path:
-            path.unlink(missing_ok=True)
 
 
 def _metrics(frame: pl.DataFrame, tally: Tally, split: splits.Split) -> dict[str, Scalar]:

@@ -1,4 +1,4 @@
-"""Fill the ``shards`` table of one chunk: join, choose, order, write, publish, clean up."""
+"""Fill the ``shards`` table of one chunk: join, choose, order, write, publish."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ EXTENSIONS = {"jpeg": "jpg", "png": "png", "gif": "gif", "tiff": "tif", "webp": 
 def build_shards(lake: Lake, chunk: str, *, config: ShardConfig, progress: Progress = SILENT) -> Report:
     """Write the shards of one chunk and publish their index.
 
-    New shards are written beside the old ones, then the manifest names the new ones, then what no manifest names is
-    removed. Killed anywhere, the manifest that exists names files that exist. A reader that opened an old shard keeps
-    it; one that opens it after its removal must read the index again.
+    New shards are written beside the old ones, then the manifest names the new ones. The old ones stay: recipes,
+    streams, exports and trainings were made from them and go on reading them, until ``lib.store.gc`` finds that
+    nothing names them any more.
 
     Args:
         lake: reads ``images``, ``figures``, ``captions``, ``mentions`` and ``articles`` of the chunk.
@@ -48,6 +48,8 @@ def build_shards(lake: Lake, chunk: str, *, config: ShardConfig, progress: Progr
     inputs = lake.inputs(*((table, chunk) for table in (IMAGES, FIGURES, CAPTIONS, MENTIONS, ARTICLES)))
     images = _joined(lake, chunk)
     samples, rejects = _choose(images, _mentions(lake, chunk), _images_version(lake, chunk), config)
+    for folder in (lake.root / "shards").glob("*/"):
+        atomic.sweep(folder, of=f"{chunk}-")
     progress.start("write shards", len(samples), "samples")
     try:
         written = [write_shard(lake.root, planned, progress.advance) for planned in plan(chunk, samples, config)]
@@ -69,7 +71,6 @@ def build_shards(lake: Lake, chunk: str, *, config: ShardConfig, progress: Progr
         n_out=frame.height,
         files=files,
     )
-    removed = _remove_others(lake, chunk, {entry.path for entry in files})
     seconds = time.monotonic() - began
     size = sum(entry.bytes for entry in files)
     return Report(
@@ -89,7 +90,6 @@ def build_shards(lake: Lake, chunk: str, *, config: ShardConfig, progress: Progr
             "megabytes_per_second": round(size / 1e6 / seconds, 1),
             "license_groups": _counts(frame["license_group"]),
             "formats": _counts(frame["image_ext"]),
-            "old_shards_removed": removed,
         },
         preview=tuple(frame.select("sample_key", "shard", "position", "image_bytes", "txt_bytes").head(5).to_dicts()),
     )
@@ -244,17 +244,6 @@ def _row(lake: Lake, shard: Written, position: int, entry: Entry) -> dict[str, o
         "json_bytes": len(sample.json),
         "sha256": sample.sha256,
     }
-
-
-def _remove_others(lake: Lake, chunk: str, named: set[str]) -> int:
-    """Remove files of the chunk that the manifest does not name: older shards, and what killed runs left."""
-    removed = 0
-    for pattern in (f"{chunk}-*.tar", f"{atomic.TEMPORARY_PREFIX}{chunk}-*"):
-        for path in sorted((lake.root / "shards").glob(f"*/{pattern}")):
-            if lake.path_below(path) not in named:
-                path.unlink()
-                removed += 1
-    return removed
 
 
 def _counts(values: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ def write_shard(root: Path, planned: Planned, advance: Callable[[int], None] = l
     """Write one shard to ``shards/<license group>/<name>-<digest>.tar``, atomically.
 
     The digest in the name makes the name as immutable as the bytes: a shard that a manifest names is never overwritten
-    by another, so a reader of the old manifest keeps reading the old shard until it is removed.
+    by another, and a recipe that was made from the old one goes on reading it.
 
     Args:
         root: the data directory.

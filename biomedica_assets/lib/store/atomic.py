@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from biomedica_assets.lib.errors import StoreError
@@ -50,6 +50,33 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
         temporary.write_bytes(data)
 
 
+def write_many(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files into one folder, all of them durably before the first has its name; the folder is synced once.
+
+    Raises:
+        StoreError: the folder cannot be written; what it held before is whole.
+    """
+    staged: dict[str, Path] = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            staged[name] = folder / f"{TEMPORARY_PREFIX}{name[:80]}-{os.getpid()}-{secrets.token_hex(4)}"
+            staged[name].write_bytes(data)
+            sync(staged[name])
+        for name, temporary in staged.items():
+            temporary.replace(folder / name)
+        sync(folder)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {folder}: {error.strerror or error}. What it held before is unchanged; free space or "
+            "fix its permissions, then run again."
+        ) from error
+    finally:
+        for temporary in staged.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
 def sync(path: Path) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -59,14 +86,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> int:
+def sweep(folder: Path, of: str = "") -> int:
     """Remove what killed processes left in a folder (not below it); returns how many files.
+
+    Args:
+        folder: where to look.
+        of: only files whose name was to begin with this, in a folder that several write to.
 
     What a process that lives is writing stays, and what this one wrote goes: it writes a folder one step after another.
     """
     n = 0
     if folder.is_dir():
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}{of}*"):
             owner = _OWNER.search(leftover.name)
             if leftover.is_dir() or (owner is not None and _lives(int(owner[1]))):
                 continue

@@ -1,8 +1,13 @@
 """The data directory: where each asset's partitions lie, how they are published and read.
 
-``tables/<asset>/<chunk=KEY|shelf=KEY|recipe=KEY|all>/part-0.parquet`` with ``rejects.parquet`` (only if something was
-left out) and ``_manifest.json`` beside it. Every asset is a table, also one whose substance is files (mirror, shards,
-weights): its table is then the index of them and its manifest lists them with digests.
+``tables/<asset>/<chunk=KEY|shelf=KEY|recipe=KEY|all>/_manifest.json`` names everything a partition consists of: beside
+it ``part-<digest>.parquet`` and, only if something was left out, ``rejects-<digest>.parquet``. Every asset is a table,
+also one whose substance is files (mirror, shards, weights): its table is then the index of them and its manifest lists
+them with digests.
+
+Files are named by their content and never written over. A rerun puts new ones beside the old and replaces the manifest
+in one step, so a reader that began before goes on with what it began with; ``gc.py`` alone takes away what nothing
+names.
 """
 
 from __future__ import annotations
@@ -10,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,14 +23,16 @@ from typing import Any
 import polars as pl
 
 from biomedica_assets.lib.errors import Reject, StoreError
-from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.store import atomic, damage
 from biomedica_assets.lib.store.manifest import FileEntry, Manifest, digest
 from biomedica_assets.lib.tables import REJECTS, Table
 
 MANIFEST = "_manifest.json"
-PART = "part-0.parquet"
-REJECTS_PART = "rejects.parquet"
+PART, REJECTS_PART = "part", "rejects"
+"""How the names of the two files of a table begin; a dash, their digest and ``.parquet`` follow."""
 ALL = "all"
+DIGITS = 16
+"""Hexadecimal digits of a SHA-256 in a file's name."""
 
 
 class Lake:
@@ -45,9 +51,10 @@ class Lake:
         """Manifest of a partition, None if the partition does not exist."""
         path = self.folder(table, partition) / MANIFEST
         try:
-            return Manifest.from_json(path.read_bytes(), str(path))
+            found = Manifest.from_json(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
+        return found if found.parts else self._with_fixed_names(found, path.parent)
 
     def partitions(self, table: Table) -> list[str]:
         """Keys of the partitions that exist, sorted; empty for an unpartitioned table."""
@@ -74,11 +81,20 @@ class Lake:
 
     def read_lazy(self, table: Table, partition: str | None) -> pl.LazyFrame:
         """Rows of one partition, lazily."""
-        path = self.folder(table, partition) / PART
-        if not (self.folder(table, partition) / MANIFEST).exists():
+        return pl.scan_parquet(self.part(table, partition), schema=table.schema, hive_partitioning=False)
+
+    def part(self, table: Table, partition: str | None) -> Path:
+        """The file with the rows of a partition, as large as it was written and with a footer.
+
+        Raises:
+            StoreError: the partition has not been materialised.
+            DamagedFile: the file is missing or not what was written.
+        """
+        found = self.manifest(table, partition)
+        if found is None:
             what = table.name if partition is None else f"{table.name} of {partition}"
-            raise StoreError(f"{what} has not been materialised: {path.parent} has no {MANIFEST}")
-        return pl.scan_parquet(path, schema=table.schema, hive_partitioning=False)
+            raise StoreError(f"{what} has not been materialised: {self.folder(table, partition)} has no {MANIFEST}")
+        return damage.checked_parquet(self.root, found.parts[0], table.name, partition)
 
     def read(self, table: Table, partition: str | None) -> pl.DataFrame:
         """Rows of one partition."""
@@ -86,8 +102,11 @@ class Lake:
 
     def read_rejects(self, table: Table, partition: str | None) -> pl.DataFrame:
         """Rejects of one partition; empty if nothing was left out."""
-        path = self.folder(table, partition) / REJECTS_PART
-        return pl.read_parquet(path, hive_partitioning=False) if path.exists() else REJECTS.empty()
+        found = self.manifest(table, partition)
+        if found is None or len(found.parts) == 1:
+            return REJECTS.empty()
+        path = damage.checked_parquet(self.root, found.parts[1], table.name, partition)
+        return pl.read_parquet(path, hive_partitioning=False)
 
     def version(self, table: Table, partition: str | None) -> str | None:
         """Data version of a partition, None if it does not exist."""
@@ -123,11 +142,10 @@ class Lake:
         files: Sequence[FileEntry] = (),
         metrics: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write one partition: table, rejects, then the manifest, so that it exists completely or not at all.
+        """Write one partition: table, rejects, then the manifest, so that it is the old one or the new one at any time.
 
-        The frame is validated against the table. Everything is on the disk under temporary names before the old
-        manifest goes away; between that and the new manifest the partition does not exist, and never looks whole while
-        it is not.
+        The frame is validated against the table. The files get names of their own, beside those of the partition that
+        is there; it is the new one from the moment at which the new manifest takes the old one's name.
 
         Args:
             table: which table.
@@ -148,17 +166,20 @@ class Lake:
         """
         frame = table.validate(frame)
         left_out = [dataclasses.asdict(r) for r in rejects]
-        part = _parquet(frame)
-        rejects_part = _parquet(REJECTS.frame(left_out).sort(REJECTS.schema.names())) if left_out else None
-        sha = hashlib.sha256(part).hexdigest()
-        content = [sha, hashlib.sha256(rejects_part).hexdigest() if rejects_part else ""]
+        contents = [(PART, _parquet(frame))]
+        if left_out:
+            contents.append((REJECTS_PART, _parquet(REJECTS.frame(left_out).sort(REJECTS.schema.names()))))
+        folder = self.folder(table, partition)
+        parts = {f"{stem}-{sha[:DIGITS]}.parquet": (sha, data) for stem, data in contents if (sha := _sha256(data))}
+        entries = [FileEntry(self.path_below(folder / n), len(data), sha) for n, (sha, data) in parts.items()]
+        content = [entries[0].sha256, entries[1].sha256 if left_out else ""]
         content += [f"{entry.path}:{entry.sha256}" for entry in files]
         manifest = Manifest(
             asset=table.name,
             partition=partition,
             rows=frame.height,
-            bytes=len(part) + sum(entry.bytes for entry in files),
-            sha256=sha,
+            bytes=entries[0].bytes + sum(entry.bytes for entry in files),
+            sha256=entries[0].sha256,
             data_version=digest(*content),
             code_version=code_version,
             inputs=dict(sorted(inputs.items())),
@@ -168,20 +189,26 @@ class Lake:
             rejects=dict(sorted(Counter(str(r["reason"]) for r in left_out).items())),
             files=tuple(files),
             metrics=dict(sorted((metrics or {}).items())),
+            parts=tuple(entries),
         )
-        folder = self.folder(table, partition)
-        _swap(folder, {PART: part, REJECTS_PART: rejects_part, MANIFEST: manifest.to_json()})
+        _write(folder, {name: data for name, (_, data) in parts.items()}, manifest.to_json())
         return manifest
 
     def remove(self, table: Table, partition: str | None) -> None:
-        """Make a partition not exist (its manifest first)."""
-        folder = self.folder(table, partition)
-        for name in (MANIFEST, PART, REJECTS_PART):
-            (folder / name).unlink(missing_ok=True)
+        """Make a partition not exist; its files stay for those who read them."""
+        (self.folder(table, partition) / MANIFEST).unlink(missing_ok=True)
 
     def path_below(self, path: Path) -> str:
         """A path as it is stored in tables: relative to the data directory, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+    def _with_fixed_names(self, found: Manifest, folder: Path) -> Manifest:
+        """A manifest of before files were named by their digest: they had one name each and were written over."""
+        part = FileEntry(self.path_below(folder / "part-0.parquet"), 0, found.sha256)
+        part = dataclasses.replace(part, bytes=found.bytes - sum(entry.bytes for entry in found.files))
+        rejects = folder / "rejects.parquet"
+        parts = (part, file_entry(self, rejects)) if found.rejects and rejects.exists() else (part,)
+        return dataclasses.replace(found, parts=parts)
 
 
 def input_name(asset: str, partition: str | None) -> str:
@@ -203,26 +230,13 @@ def _parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _swap(folder: Path, contents: Mapping[str, bytes | None]) -> None:
-    """Replace the files of a partition; the manifest is the first to go and the last to come."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic.sweep(folder)
-        staged: dict[str, Path] = {}
-        for name, data in contents.items():
-            if data is not None:
-                staged[name] = folder / f"{atomic.TEMPORARY_PREFIX}{name}-{os.getpid()}"
-                staged[name].write_bytes(data)
-                atomic.sync(staged[name])
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for name in contents:
-            if name in staged:
-                staged[name].replace(folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
-        atomic.sync(folder)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error.strerror or error}. Free space or fix its permissions, then "
-            "run again; a partition without a manifest is made anew."
-        ) from error
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(folder: Path, parts: Mapping[str, bytes], manifest: bytes) -> None:
+    """Put files into a partition's folder and then, in one step, the manifest that names them."""
+    atomic.sweep(folder)
+    # Also what is there under this name: its bytes may have been damaged since.
+    atomic.write_many(folder, parts)
+    atomic.write_many(folder, {MANIFEST: manifest})

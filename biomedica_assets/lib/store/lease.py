@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError, StoreError
+
+_LOOKS = 5
 
 
 class PartitionBusy(BiomedicaError):
@@ -37,6 +40,23 @@ def hold(root: Path, assets: Sequence[str], partition: str | None) -> Generator[
         yield
 
 
+def held(root: Path) -> dict[str, float]:
+    """Leases that processes hold now: ``asset@partition`` (``asset`` if unpartitioned) -> when they were taken."""
+    found: dict[str, float] = {}
+    for path in (root / "locks").glob("*.lock"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found[path.stem.removesuffix("@all")] = os.fstat(descriptor).st_mtime
+        finally:
+            os.close(descriptor)
+    return found
+
+
 @contextlib.contextmanager
 def _hold_one(path: Path, asset: str, partition: str | None) -> Generator[None]:
     try:
@@ -46,7 +66,7 @@ def _hold_one(path: Path, asset: str, partition: str | None) -> Generator[None]:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             where = f"{asset} of {partition}" if partition else asset
@@ -58,3 +78,15 @@ def _hold_one(path: Path, asset: str, partition: str | None) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; one that is only being looked at (``held``) is free again in a moment."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,6 +43,8 @@ class Manifest:
         rejects: items left out by reason code.
         files: further files of the partition.
         metrics: further numbers about the content.
+        parts: files of the table itself: its rows, then what was left out, if anything was. Each is named by its
+            digest, so that a rerun writes beside what is being read and never over it.
     """
 
     asset: str
@@ -59,6 +61,12 @@ class Manifest:
     rejects: Mapping[str, int]
     files: tuple[FileEntry, ...] = ()
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    parts: tuple[FileEntry, ...] = ()
+
+    @property
+    def stored(self) -> tuple[FileEntry, ...]:
+        """Every file that this manifest vouches for."""
+        return (*self.parts, *self.files)
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, one object, a final line feed."""
@@ -74,6 +82,7 @@ class Manifest:
         try:
             raw = json.loads(data)
             raw["files"] = tuple(FileEntry(**entry) for entry in raw["files"])
+            raw["parts"] = tuple(FileEntry(**entry) for entry in raw.get("parts", ()))
             return cls(**raw)
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(

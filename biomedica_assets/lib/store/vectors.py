@@ -18,8 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from biomedica_assets.lib.errors import StoreError
-from biomedica_assets.lib.store import atomic
-from biomedica_assets.lib.store.lake import Lake, file_entry, input_name
+from biomedica_assets.lib.store import atomic, damage, named
+from biomedica_assets.lib.store.lake import Lake, input_name
 from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import Table
 
@@ -73,12 +73,19 @@ def vectors_of(lake: Lake, table: Table, partition: str | None) -> VectorFile:
     """The vectors of a materialised partition.
 
     Raises:
-        StoreError: the partition does not exist, or its file does not.
+        StoreError: the partition does not exist.
+        DamagedFile: its file is missing, of another size, or not the vectors that its table has ids for.
     """
     manifest = lake.manifest(table, partition)
     if manifest is None or len(manifest.files) != 1:
         raise StoreError(f"{input_name(table.name, partition)} has not been materialised; do that first")
-    return open_vectors(lake.root / manifest.files[0].path)
+    found = open_vectors(damage.checked(lake.root, manifest.files[0], table.name, partition))
+    if found.rows != manifest.rows:
+        raise damage.DamagedFile(
+            f"{found.path} says that it holds {found.rows:,} vectors for {manifest.rows:,} ids; "
+            + damage.again(table.name, partition)
+        )
+    return found
 
 
 def write_vectors(
@@ -97,6 +104,7 @@ def write_vectors(
         StoreError: the disk cannot be written.
         ValueError: the blocks do not add up to ``rows``.
     """
+    atomic.sweep(folder)
     sha = hashlib.sha256()
     staged = folder / "vectors.npy"
     with atomic.replacing(staged) as temporary:
@@ -112,19 +120,7 @@ def write_vectors(
             raise ValueError(f"{written:,} vectors were written, {rows:,} were announced")
         with temporary.open("rb") as handle:
             sha = hashlib.file_digest(handle, "sha256")
-    final = folder / f"vectors-{sha.hexdigest()[:16]}.npy"
-    staged.replace(final)
-    atomic.sync(folder)
-    return file_entry(lake, final, sha.hexdigest())
-
-
-def forget_others(lake: Lake, kept: FileEntry) -> None:
-    """Delete the vectors that lie beside ``kept``: earlier runs of its partition, and what killed runs left."""
-    path = lake.root / kept.path
-    atomic.sweep(path.parent)
-    for other in path.parent.glob("vectors*.npy"):
-        if other != path:
-            other.unlink(missing_ok=True)
+    return named.keep(lake, staged, sha.hexdigest())
 
 
 def with_vectors(

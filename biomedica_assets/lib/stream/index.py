@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,8 +101,12 @@ class Index:
         self.path = path
         try:
             self._file = os.open(path, os.O_RDONLY)
+            _say_that_it_is_read(self._file)
         except OSError as error:
-            raise StreamError(f"cannot open the index {path}: {error.strerror}. Build the recipe again.") from error
+            raise StreamError(
+                f"cannot open the index {path}: {error.strerror}. If the recipe was built again and its earlier files "
+                f"were removed since, ask for the recipe by name; else build it with `biomedica run --select recipe`."
+            ) from error
         start = os.pread(self._file, 16, 0)
         if len(start) < 16 or start[:8] != MAGIC:
             raise StreamError(f"{path} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r})")
@@ -212,6 +219,26 @@ def write(
         handle.write(b"\0" * (_aligned(handle.tell()) - handle.tell()))
         for table in tables:
             handle.write(table.tobytes())
+
+
+def _say_that_it_is_read(file: int) -> None:
+    """Hold an index while it is open, so that `biomedica gc` leaves it and its shards alone; the kernel lets go of it.
+
+    The time of access is for gaps between one virtual shard and the next, in which nobody holds it.
+
+    Raises:
+        FileNotFoundError: it was removed while it was being opened.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        status = os.fstat(file)
+        if status.st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "it was removed just now")
+        os.utime(file, ns=(time.time_ns(), status.st_mtime_ns))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        pass  # a file system without locks, or one that may only be read
 
 
 def _in_passes(repeat: NDArray[np.int64]) -> NDArray[np.int64]:

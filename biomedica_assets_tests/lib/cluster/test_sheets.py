@@ -19,6 +19,7 @@ from biomedica_assets.lib.errors import PermanentFailure, StoreError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CAPTIONS, CLUSTERS, CONTACT_SHEETS
 from biomedica_assets_tests.lib.embed.lakes import KINDS, fill, kinds, lake_of
+from biomedica_assets_tests.support.garbage import take_out
 
 SERIAL = LocalEngine("serial")
 CHUNKS = ("PMC001-0000", "PMC001-0020")
@@ -169,9 +170,12 @@ def test_images_without_caption_are_shown_without(tmp_path):
     assert "No caption." in (lake.root / str(report.metrics["index"])).with_name("cluster-00000.html").read_text()
 
 
-def test_only_the_current_sheets_stay_and_the_manifest_lists_them(lake):
+def test_the_manifest_lists_all_sheets_and_the_earlier_ones_are_garbage(lake):
     make_contact_sheets(lake, engine=SERIAL)
+    earlier = {entry.path for entry in lake.manifest(CONTACT_SHEETS, None).files}
     make_contact_sheets(lake, engine=SERIAL, settings=SMALL)
+    assert all((lake.root / path).exists() for path in earlier), "people may be looking at them"
+    assert earlier <= take_out(lake)
     below = {lake.path_below(p) for p in (lake.root / "annotations" / "contact_sheets").rglob("*") if p.is_file()}
     assert below == {entry.path for entry in lake.manifest(CONTACT_SHEETS, None).files}
 

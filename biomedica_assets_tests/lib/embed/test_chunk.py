@@ -19,6 +19,7 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import vectors_of, with_vectors
 from biomedica_assets.lib.tables import EMBEDDINGS
 from biomedica_assets_tests.lib.embed.lakes import draw, fill, kinds
+from biomedica_assets_tests.support.garbage import take_out
 
 CHUNK = "PMC001-0000"
 SERIAL = LocalEngine("serial")
@@ -237,10 +238,13 @@ def test_numpy_maps_the_vectors_and_polars_and_duckdb_query_them(lake):
     assert wide["vector"].dtype == pl.Array(pl.Float32, 3)
 
 
-def test_only_the_current_vectors_stay_on_the_disk(lake):
+def test_vectors_of_an_earlier_run_stay_for_their_readers_until_nothing_names_them(lake):
     run(lake)
+    old = vectors_of(lake, EMBEDDINGS, CHUNK)
     fill(lake, CHUNK, kinds(5))
     run(lake)
+    assert len(old.map()) == old.rows
+    take_out(lake)
     files = list((lake.root / "embeddings" / "mean" / f"chunk={CHUNK}").iterdir())
     assert [file.name for file in files] == [lake.manifest(EMBEDDINGS, CHUNK).files[0].path.rsplit("/", 1)[1]]
 

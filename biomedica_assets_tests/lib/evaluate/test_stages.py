@@ -11,9 +11,11 @@ from biomedica_assets.lib.evaluate.adapters.memory import list_source, retrieval
 from biomedica_assets.lib.evaluate.probes import ProbeConfig
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import Item
+from biomedica_assets.lib.evaluate.zero_shot_stage import comparisons_of
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import RETRIEVAL_SCORES, ZERO_SHOT_SCORES
 from biomedica_assets_tests.lib.evaluate.fakes import Opener, colour_items, colour_task, png, spec
+from biomedica_assets_tests.support.garbage import take_out
 
 CONFIG = EvalConfig(replicates=50, probe=ProbeConfig(folds=3, neighbours=3, strengths=(1.0,)))
 MODELS = (spec("good"), spec("bad", "base"))
@@ -44,13 +46,13 @@ def test_models_are_scored_and_compared(lake):
     assert bad["chance"] == pytest.approx(1 / 3)
     assert value(lake, "bad", "colours", "linear_probe")["value"] == 1.0
     assert (report.n_in, report.n_out, report.reconciles) == (30, 30, True)
-    pairs = pl.read_parquet(lake.root / "scores" / "recipe=full" / "comparisons.parquet", hive_partitioning=False)
+    pairs = pl.read_parquet(comparisons_of(lake, "full"), hive_partitioning=False)
     assert pairs.row(0, named=True)["only_a_right"] == 20
     files = {f.path for f in lake.manifest(ZERO_SHOT_SCORES, "full").files}
     assert files == {
         "scores/recipe=full/good/colours.parquet",
         "scores/recipe=full/bad/colours.parquet",
-        "scores/recipe=full/comparisons.parquet",
+        lake.path_below(comparisons_of(lake, "full")),
     }
 
 
@@ -165,8 +167,9 @@ def test_broken_images_stay_counted_when_scores_are_reused(lake):
 def test_what_left_leaves_no_file_behind(lake):
     score(lake, [list_source(colour_task(name=n), colour_items(9)) for n in ("one", "two")])
     score(lake, [list_source(colour_task(name="one"), colour_items(9))], models=MODELS[:1])
+    take_out(lake)
     left = sorted(p.relative_to(lake.root).as_posix() for p in (lake.root / "scores").rglob("*.parquet"))
-    assert left == ["scores/recipe=full/comparisons.parquet", "scores/recipe=full/good/one.parquet"]
+    assert left == [lake.path_below(comparisons_of(lake, "full")), "scores/recipe=full/good/one.parquet"]
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", "."])

@@ -117,14 +117,14 @@ def test_one_object_shown_twice_gives_two_rows_that_differ_in_what_names_them(tm
 def test_a_second_run_fetches_and_decodes_nothing_and_writes_the_same_bytes(tmp_path):
     lake, mirror = world(tmp_path)
     first = build(lake, mirror)
-    part = (lake.folder(IMAGES, CHUNK) / "part-0.parquet").read_bytes()
+    part = lake.part(IMAGES, CHUNK).read_bytes()
     failing = {"PMC2.1/cut.jpg", "PMC2.1/page.jpg", "PMC2.1/offline.jpg"}
     mirror.asked.clear()
     second = build(lake, mirror)
     assert set(mirror.asked) == failing
     assert second.metrics["decoded"] == 0
     assert second.data_version == first.data_version
-    assert (lake.folder(IMAGES, CHUNK) / "part-0.parquet").read_bytes() == part
+    assert lake.part(IMAGES, CHUNK).read_bytes() == part
 
 
 def test_a_changed_object_alone_is_decoded_again(tmp_path):
