@@ -33,6 +33,11 @@ class Stale:
         """Whether it has never been made."""
         return self.reasons[0].cause is stale.Cause.MISSING
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is current in itself and only stands below something that is not."""
+        return self.reasons[0].cause is stale.Cause.WAITS
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wave:
@@ -105,14 +110,15 @@ class Planner:
                 return [None]
 
     def reasons(self, asset: str, partition: str | None) -> tuple[stale.Reason, ...]:
-        """Why this partition is out of date; empty if it is current."""
+        """Why this partition is out of date in itself; empty if it is current or only waits for its inputs."""
         table = TABLES[asset]
         expected = stale.Expectation(
             code_version=self._node(asset).code_version,
             config=self._expected[asset](partition) if asset in self._expected else None,
             inputs=self._versions.inputs(table, partition, [self._table(p) for p in self.parents(asset)]),
         )
-        return tuple(stale.reasons(self._versions.manifest(table, partition), expected))
+        manifest, faults = self._versions.manifest(table, partition), self._versions.faults(table, partition)
+        return tuple(faults if manifest is None and faults else [*faults, *stale.reasons(manifest, expected)])
 
     def stale(self, assets: Iterable[str], partition: str | None) -> list[Stale]:
         """The assets whose partition is out of date, in topological order."""
@@ -125,6 +131,30 @@ class Planner:
         for wave in self.waves(assets if assets is not None else self.assets):
             for partition in self.partitions(wave.partitioning):
                 yield from self.stale(wave.assets, partition)
+
+    def behind(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
+        """Everything that is out of date, and everything below it that waits for it (``Cause.WAITS``), wave by wave."""
+        wanted = set(self.assets if assets is None else assets)
+        late: set[tuple[str, str | None]] = set()
+        for asset in (asset for asset in self.assets if not self.executable(asset)):
+            # What others report (listings, votes) is never out of date in itself, but it can be damaged.
+            table = TABLES[asset]
+            for partition in [None] if table.partitioning == "none" else self._lake.partitions(table):
+                if why := self._versions.faults(table, partition):
+                    late.add((asset, partition))
+                    if asset in wanted:
+                        yield Stale(asset, partition, tuple(why))
+        for wave in self.waves(self.assets):
+            for partition in self.partitions(wave.partitioning):
+                for asset in wave.assets:
+                    why = self.reasons(asset, partition)
+                    parents = [self._table(parent) for parent in self.parents(asset)]
+                    if not why and self._versions.manifest(TABLES[asset], partition):
+                        why = tuple(stale.waits(self._lake, TABLES[asset], partition, parents, late))
+                    if why:
+                        late.add((asset, partition))
+                        if asset in wanted:
+                            yield Stale(asset, partition, why)
 
     def next_batch(self, assets: Iterable[str], partition: str | None) -> list[str]:
         """What to make next of one partition: the stale assets nothing stale stands above, plus what is missing below.

@@ -172,14 +172,15 @@ def _workplace(values: Settings) -> Iterator[tuple[Bars, dg.DagsterInstance, dg.
 
 
 def print_stale(planner: Planner, select: Sequence[str] | None) -> int:
-    """One line per partition that is out of date; the count goes to standard error."""
-    n = 0
-    for entry in planner.all_stale(select):
-        n += 1
+    """One line per partition that is out of date or waits for one that is; the counts go to standard error."""
+    n = waiting = 0
+    for entry in planner.behind(select):
+        n, waiting = n + (not entry.waits), waiting + entry.waits
         why = "; ".join(str(reason) for reason in entry.reasons[:4])
         more = f"; and {len(entry.reasons) - 4} more" if len(entry.reasons) > 4 else ""
         print(f"{entry.asset}\t{entry.partition or '-'}\t{why}{more}")
-    print(f"{n:,} partitions are out of date" if n else "everything is current", file=sys.stderr)
+    below = f"; {waiting:,} wait for them" if waiting else ""
+    print(f"{n:,} partitions are out of date{below}" if n or waiting else "everything is current", file=sys.stderr)
     return 0
 
 

@@ -210,7 +210,7 @@ def stage_panels(lake: Lake, chunk: str, engine: Engine, progress: Progress = SI
     wanted = wanted.with_columns(
         pl.Series("caption_digest", [caption_digest(c) for c in wanted["caption"]], dtype=pl.String)
     )
-    earlier = lake.manifest(PANELS, chunk)
+    earlier = lake.intact(PANELS, chunk)
     old = lake.read(PANELS, chunk) if earlier and earlier.code_version == VERSION else PANELS.empty()
     key = ["media_id", "sha256", "caption_digest"]
     kept = old.join(wanted.select(key), on=key, how="semi", nulls_equal=True)

@@ -23,7 +23,6 @@ from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder, Prepare
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.store import damage
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import DTYPE, vectors_of, write_vectors
 from biomedica_assets.lib.tables import EMBEDDINGS, IMAGES
@@ -174,11 +173,9 @@ def prepare_images(prepare: Prepare, jobs: Sequence[Job]) -> Prepared:
 
 def _known(lake: Lake, chunk: str, encoder: Encoder) -> tuple[dict[str, int], NDArray[np.float16]]:
     """Row of each image digest in the last run's vectors, and those vectors; empty if they cannot be reused."""
-    manifest = lake.manifest(EMBEDDINGS, chunk)
+    manifest = lake.intact(EMBEDDINGS, chunk)
     nothing = np.empty((0, 0), DTYPE)
     if manifest is None or (manifest.code_version, manifest.metrics["encoder_digest"]) != (VERSION, encoder.digest):
-        return {}, nothing
-    if any(damage.wrong_bytes(lake.root, entry) for entry in manifest.stored):
         return {}, nothing
     table = lake.read(EMBEDDINGS, chunk)
     return dict(zip(table["sha256"], table["row"], strict=True)), vectors_of(lake, EMBEDDINGS, chunk).map()

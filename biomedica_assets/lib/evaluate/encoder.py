@@ -130,6 +130,7 @@ def _load(spec: ModelSpec, device: str, precision: str) -> tuple[Any, Any, Any]:
     open_clip: Any = importlib.import_module("open_clip")
     torch: Any = importlib.import_module("torch")
     name = _registered(spec)
+    spec.check_weights()
     if spec.weights is None and not name.startswith(HUB):
         torch.manual_seed(spec.seed)
     try:

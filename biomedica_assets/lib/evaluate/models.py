@@ -74,6 +74,21 @@ class ModelSpec:
             return digest(shape, _file_sha256(path, self.name))
         return None
 
+    def check_weights(self) -> None:
+        """Make sure that a weights file is the one whose digest is known; all of it is read to be loaded anyway.
+
+        Raises:
+            WeightsMissing: it has other bytes, or cannot be read.
+        """
+        if self.digest is None or self.weights is None or not Path(self.weights).is_absolute():
+            return
+        if (found := _file_sha256(Path(self.weights), self.name)) != self.digest:
+            raise WeightsMissing(
+                f"model {self.name}: {self.weights} is damaged (SHA-256 {found[:12]}…, not "
+                f"{self.digest[:12]}… as it was written); `biomedica fsck --repair` makes it again "
+                "from the last state of its training"
+            )
+
     def config_path(self) -> Path | None:
         """The model config, if ``architecture`` is a path to one."""
         return Path(self.architecture) if self.architecture.endswith(".json") else None

@@ -62,7 +62,7 @@ def excluded(metric: str, why: str | None) -> dict[str, Any]:
 
 def earlier(lake: Lake, table: Table, recipe: str) -> pl.DataFrame:
     """Rows of the partition as it stands, if the same code made them; else none."""
-    manifest = lake.manifest(table, recipe)
+    manifest = lake.intact(table, recipe)
     return lake.read(table, recipe) if manifest and manifest.code_version == VERSION else table.empty()
 
 

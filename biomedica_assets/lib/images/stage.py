@@ -11,6 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,7 +25,7 @@ from biomedica_assets.lib.images.resolve import Ambiguous, ArticleMedia, Found, 
 from biomedica_assets.lib.images.verify import Measurement
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.store.lake import MANIFEST, Lake
 from biomedica_assets.lib.tables import ARTICLE_INDEX, FIGURES, IMAGES
 
 VERSION = "images-2"
@@ -202,16 +203,26 @@ def _known(
     lake: Lake, chunk: str, objects: dict[str, MediaObject], config: dict[str, Any]
 ) -> Iterator[tuple[str, Located]]:
     """What the previous rows of this partition say of objects that have not changed and still lie in the mirror."""
-    manifest = lake.manifest(IMAGES, chunk)
+    manifest = lake.intact(IMAGES, chunk)
     if manifest is None or manifest.code_version != VERSION:
         return
     if any(manifest.config.get(field.name) != config[field.name] for field in dataclasses.fields(ImageLimits)):
         return
+    verified = (lake.folder(IMAGES, chunk) / MANIFEST).stat().st_mtime_ns
     for row in lake.read(IMAGES, chunk).select("key", "path", *_MEASURED).unique("key").iter_rows(named=True):
         obj = objects.get(row["key"])
-        if obj is None or obj.md5 != row["md5"] or not (lake.root / row["path"]).is_file():
+        if obj is None or obj.md5 != row["md5"] or not _untouched(lake.root / row["path"], row["bytes"], verified):
             continue
         yield obj.key, Located(row["path"], Measurement(**{name: row[name] for name in _MEASURED}))
+
+
+def _untouched(path: Path, size: int, since: int) -> bool:
+    """Whether a file is there, of its size, and not written since it was verified."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return status.st_size == size and status.st_mtime_ns <= since
 
 
 def _row(graphic: Graphic, found: Found, located: Located) -> dict[str, object]:

@@ -64,7 +64,7 @@ def keep_before(lake: Lake, chunk: str) -> None:
     Nothing is kept if the listing is still the one it was made of (a rerun), or if there is no earlier partition: a run
     that was killed while it published has kept the excerpt already.
     """
-    manifest, listing = lake.manifest(ARTICLE_INDEX, chunk), lake.version(CHUNK_LISTING, chunk)
+    manifest, listing = lake.intact(ARTICLE_INDEX, chunk), lake.version(CHUNK_LISTING, chunk)
     if manifest is None or manifest.inputs.get(input_name(CHUNK_LISTING.name, chunk)) == listing:
         return
     excerpt = lake.read(ARTICLE_INDEX, chunk).select(_COMPARED)

@@ -1,7 +1,9 @@
 """Why a partition is out of date: its manifest against what it would be made of now.
 
 A partition is current if its code version, the settings that shape it and the data versions of everything it read are
-what they would be today. No time stamps are compared: a rerun that changes nothing makes nothing else stale.
+what they would be today, and its files are still those that were written. No time stamps of inputs are compared: a
+rerun that changes nothing makes nothing else stale. What is current in itself but stands below something that is not
+*waits*: it may be made again, or turn out to be current, once its inputs are.
 """
 
 from __future__ import annotations
@@ -9,24 +11,34 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biomedica_assets.lib import chunks
-from biomedica_assets.lib.store.lake import Lake, input_name
+from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.store import damage
+from biomedica_assets.lib.store.lake import MANIFEST, Lake, input_name
 from biomedica_assets.lib.store.manifest import Manifest
-from biomedica_assets.lib.tables import Table
+from biomedica_assets.lib.store.owners import owner_of_shard, shards_of_index
+from biomedica_assets.lib.tables import RECIPE, SHARDS, Table
+
+_NAMED = 3
+"""Partitions of one input that a reason names."""
 
 
 class Cause(enum.StrEnum):
     """Kinds of reasons, in the order in which they are reported."""
 
     MISSING = "missing"
+    DAMAGED = "damaged"
     CODE = "code"
     SETTINGS = "settings"
     INPUT_CHANGED = "input_changed"
     INPUT_ADDED = "input_added"
     INPUT_REMOVED = "input_removed"
+    INPUT_REPLACED = "input_replaced"
+    WAITS = "waits"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,23 +108,85 @@ def upstream_partitions(lake: Lake, child: Table, partition: str | None, parent:
     return list(existing)
 
 
+def waits(
+    lake: Lake,
+    child: Table,
+    partition: str | None,
+    parents: Sequence[Table],
+    behind: Collection[tuple[str, str | None]],
+) -> list[Reason]:
+    """Which inputs a partition waits for: those that are out of date themselves or wait for others.
+
+    Args:
+        lake: the data directory.
+        child: whose partition.
+        partition: its key.
+        parents: tables it reads.
+        behind: asset and partition of everything above that is out of date or waits.
+
+    Returns:
+        One reason per table, naming its first partitions; empty if all inputs are final.
+    """
+    found: list[Reason] = []
+    for parent in parents:
+        late = [k for k in upstream_partitions(lake, child, partition, parent) if (parent.name, k) in behind]
+        if late:
+            named = ", ".join(input_name(parent.name, key) for key in late[:_NAMED])
+            more = f" and {len(late) - _NAMED:,} more" if len(late) > _NAMED else ""
+            found.append(Reason(Cause.WAITS, f"for {named}{more}"))
+    return found
+
+
 class Versions:
     """Data versions of partitions, each manifest read once; ``forget`` those that were just rewritten."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._known: dict[tuple[str, str | None], Manifest | None] = {}
+        self._unreadable: dict[tuple[str, str | None], str] = {}
+        self._shards: dict[str, None] | None = None
 
     def manifest(self, table: Table, partition: str | None) -> Manifest | None:
-        """The manifest, from memory if it was read before."""
+        """The manifest, from memory if it was read before; None also if it is damaged, which ``faults`` says."""
         key = (table.name, partition)
         if key not in self._known:
-            self._known[key] = self._lake.manifest(table, partition)
+            try:
+                self._known[key] = self._lake.manifest(table, partition)
+            except StoreError as error:
+                self._known[key] = None
+                self._unreadable[key] = str(error)
         return self._known[key]
 
     def forget(self) -> None:
         """Read everything anew."""
         self._known.clear()
+        self._unreadable.clear()
+        self._shards = None
+
+    def faults(self, table: Table, partition: str | None) -> list[Reason]:
+        """What is wrong with the files of a partition, and which files it goes on reading though they were replaced.
+
+        Sizes and times only; what was changed without a trace in either is found by ``biomedica fsck``.
+        """
+        manifest = self.manifest(table, partition)
+        if (table.name, partition) in self._unreadable:
+            return [Reason(Cause.DAMAGED, self._unreadable[table.name, partition])]
+        if manifest is None:
+            return []
+        path = self._lake.folder(table, partition) / MANIFEST
+        found = [Reason(Cause.DAMAGED, fault) for fault in damage.glance(self._lake.root, manifest.stored, path)]
+        return found + (self._replaced(manifest) if table.name == RECIPE.name else [])
+
+    def _replaced(self, recipe: Manifest) -> list[Reason]:
+        """Shards that the index of a recipe reads and that are not the present ones of their chunk any more."""
+        if self._shards is None:
+            present = (self.manifest(SHARDS, chunk) for chunk in self._lake.partitions(SHARDS))
+            self._shards = {entry.path: None for made in present if made for entry in made.files}
+        now = self._shards
+        read = (path for entry in recipe.files for path in shards_of_index(self._lake.root / entry.path))
+        replaced = Counter(owner_of_shard(path) for path in read if path not in now)
+        told = {owner: f"{n:,} shard{'s' * (n > 1)} of an earlier run" for owner, n in sorted(replaced.items())}
+        return [Reason(Cause.INPUT_REPLACED, f"{owner} was made again: this reads {n}") for owner, n in told.items()]
 
     def inputs(self, child: Table, partition: str | None, parents: Sequence[Table]) -> dict[str, str]:
         """What ``child`` would record as inputs if it were made now; parents that do not exist are left out."""

@@ -207,7 +207,7 @@ def _row(item: Listed, metadata: ArticleMetadata) -> dict[str, object]:
 
 def _known(lake: Lake, chunk: str, listing: pl.DataFrame) -> pl.DataFrame:
     """Rows of the earlier partition that still hold: read by this code from a JSON of the same MD5."""
-    manifest = lake.manifest(ARTICLE_INDEX, chunk)
+    manifest = lake.intact(ARTICLE_INDEX, chunk)
     if manifest is None or manifest.code_version != VERSION:
         return ARTICLE_INDEX.empty().drop(_DECIDED)
     earlier = lake.read(ARTICLE_INDEX, chunk).filter(pl.col("is_retracted").is_not_null()).drop(_DECIDED)

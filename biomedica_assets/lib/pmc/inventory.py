@@ -170,7 +170,7 @@ def _publish_chunks(
 ) -> dict[str, str]:
     """Publish the chunks whose rows are not what their partition was made of; returns those with another content."""
     wanted = {chunks.chunk_of(count.number * span, span): count for count in counts}
-    before = {key: lake.manifest(CHUNK_LISTING, key) for key in {*lake.partitions(CHUNK_LISTING), *wanted}}
+    before = {key: lake.intact(CHUNK_LISTING, key) for key in {*lake.partitions(CHUNK_LISTING), *wanted}}
     stale: dict[str, int] = {}
     for key, manifest in before.items():
         digest = wanted[key].digest if key in wanted else ""

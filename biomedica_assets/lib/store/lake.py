@@ -56,6 +56,17 @@ class Lake:
             return None
         return found if found.parts else self._with_fixed_names(found, path.parent)
 
+    def intact(self, table: Table, partition: str | None) -> Manifest | None:
+        """The manifest of a partition of which every file is what was written, bit by bit; None if it is not.
+
+        For what takes over its own earlier results: it makes them anew where they are damaged.
+        """
+        try:
+            found = self.manifest(table, partition)
+        except StoreError:
+            return None
+        return found if found and not any(damage.wrong_bytes(self.root, entry) for entry in found.stored) else None
+
     def partitions(self, table: Table) -> list[str]:
         """Keys of the partitions that exist, sorted; empty for an unpartitioned table."""
         prefix = f"{table.partitioning}="

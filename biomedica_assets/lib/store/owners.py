@@ -69,6 +69,12 @@ def shards_of_index(path: Path) -> list[str]:
         return []
 
 
+def owner_of_shard(path: str) -> str:
+    """Asset and partition of a shard, from its name."""
+    match = _SHARD.fullmatch(Path(path).name)
+    return str(Owner(SHARDS.name, match[1])) if match else path
+
+
 def open_unnoticed(path: Path) -> int:
     """Open for reading without setting the time of the last access, which says when a reader last opened an index."""
     try:

@@ -5,12 +5,38 @@ The manifest is read here by itself because ``lib.store.lake`` brings Polars wit
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.stream.failures import StreamError
 
 SUFFIX = ".index"
+_SHARD = re.compile(r"(PMC\d+-\d+)-.+\.tar")
+
+
+def cure_of(data_dir: Path, shard: str) -> str:
+    """What to do about a shard that is missing or damaged: it can be made again only while its chunk still has it.
+
+    Args:
+        data_dir: where shards lie.
+        shard: path below it.
+    """
+    match = _SHARD.fullmatch(shard.rpartition("/")[2])
+    if match is None:
+        return "Build the recipe again: `biomedica run --select recipe`"
+    path = data_dir / "tables" / "shards" / f"chunk={match[1]}" / "_manifest.json"
+    try:
+        present = {entry.path for entry in Manifest.from_json(path.read_bytes(), str(path)).files}
+    except (OSError, StoreError):
+        present = set[str]()
+    if shard in present:
+        return f"Make it again: `biomedica run --select shards --chunk {match[1]}`; the recipe stays as it is"
+    return (
+        f"The shards of {match[1]} were made again since, and those of before were removed. Build the recipe again "
+        "(`biomedica run --select recipe`) and begin anew with it"
+    )
 
 
 def find_index(data_dir: Path, recipe: str) -> Path:

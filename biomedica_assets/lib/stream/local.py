@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.stream.failures import StreamError
+from biomedica_assets.lib.stream.find import cure_of
 from biomedica_assets.lib.stream.index import TAR_BLOCK, ShardFile
-from biomedica_assets.lib.stream.ranges import Range, check_size
+from biomedica_assets.lib.stream.ranges import Range
 
 LONGEST = 1 << 20
 AHEAD = 32
@@ -71,13 +72,14 @@ class LocalShards:
                 n = os.preadv(file, [view[got:]], start + got)
                 if n == 0:
                     raise StreamError(
-                        f"{self.name(shard)} ends before byte {start + len(view):,}; build the recipe again"
+                        f"{self.name(shard)} ends before byte {start + len(view):,}: it is damaged. "
+                        f"{cure_of(self._root, self._shards[shard].path)}."
                     )
                 got += n
         except OSError as error:
             raise StreamError(
-                f"cannot read {self.name(shard)} at byte {start + got:,}: {error.strerror}. Check the disk, then "
-                "materialise shards again."
+                f"cannot read {self.name(shard)} at byte {start + got:,}: {error.strerror}. Check the disk. "
+                f"{cure_of(self._root, self._shards[shard].path)}."
             ) from error
         return view
 
@@ -93,10 +95,15 @@ class LocalShards:
         try:
             file = os.open(self.name(shard), os.O_RDONLY)
         except OSError as error:
-            cure = "Materialise shards again" if isinstance(error, FileNotFoundError) else "Make it readable"
+            gone = isinstance(error, FileNotFoundError)
+            cure = cure_of(self._root, self._shards[shard].path) if gone else "Make it readable"
             raise StreamError(f"cannot open the shard {self.name(shard)}: {error.strerror}. {cure}.") from error
         self._files[shard] = file
-        check_size(os.fstat(file).st_size, self._shards[shard].bytes, self.name(shard))
+        if (size := os.fstat(file).st_size) != (expected := self._shards[shard].bytes):
+            raise StreamError(
+                f"{self.name(shard)} is damaged: it has {size:,} bytes, {expected:,} were written. "
+                f"{cure_of(self._root, self._shards[shard].path)}."
+            )
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
         return file

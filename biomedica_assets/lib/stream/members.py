@@ -72,6 +72,7 @@ def data_bytes(header: bytes, shard: str) -> int:
         size = member_size(header)
     except ValueError as error:
         raise StreamError(
-            f"{shard}: no member starts where the recipe says ({error}); the shard changed, build the recipe again"
+            f"{shard}: no member starts where the recipe says ({error}); the shard is "
+            "damaged: `biomedica fsck --repair` makes it again"
         ) from error
     return -(-size // BLOCK) * BLOCK

@@ -1,6 +1,7 @@
 """Models: how they are named, loaded and told apart, and what a missing one says."""
 
 import contextlib
+import hashlib
 import json
 
 import numpy as np
@@ -59,6 +60,22 @@ def test_safetensors_of_a_checkpoint_load_and_are_known_by_their_bytes(tiny, tmp
     before = spec.known_digest()
     weights.write_bytes(weights.read_bytes() + b" ")
     assert spec.known_digest() != before
+
+
+def test_a_flipped_byte_of_a_checkpoint_is_noticed_before_it_is_evaluated(tiny, tmp_path):
+    """Weights with one byte changed load without a word and score almost as well."""
+    from safetensors.torch import save_file
+
+    source = open_model(ModelSpec("a", str(tiny), None, "ours", seed=3))
+    weights = tmp_path / "w.safetensors"
+    save_file({k: v.contiguous() for k, v in source._model.state_dict().items()}, weights)
+    spec = ModelSpec("b", str(tiny), str(weights), "ours", digest=hashlib.sha256(weights.read_bytes()).hexdigest())
+    open_model(spec)
+    data = bytearray(weights.read_bytes())
+    data[-9] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(WeightsMissing, match=r"w\.safetensors is damaged .*fsck --repair"):
+        open_model(spec)
 
 
 def test_missing_weights_and_configs_say_what_to_set(tiny, tmp_path):

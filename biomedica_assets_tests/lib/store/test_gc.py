@@ -19,8 +19,10 @@ from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.store import gc, lease
 from biomedica_assets.lib.store.damage import wrong_bytes
 from biomedica_assets.lib.store.lake import MANIFEST, Lake
+from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.find import find_index
 from biomedica_assets.lib.stream.index import Index
+from biomedica_assets.lib.stream.virtual import Selection, chunks, open_source
 from biomedica_assets.lib.tables import RECIPE, SHARDS
 from biomedica_assets_tests.lib.shards.test_stage import sixteen
 from biomedica_assets_tests.lib.shards.world import CHUNK
@@ -272,3 +274,22 @@ def test_parts_of_a_partition_that_was_taken_away_go(tmp_path):
     lake.remove(TABLE, "PMC007-0360")
     assert len(take_out(lake)) == 1
     assert lake.partitions(TABLE) == []
+
+
+def test_a_stream_over_shards_that_are_gone_says_what_mends_it(lake):
+    """ "Materialise shards again" would have given it other shards: a recipe over replaced ones has to be built again."""
+    index = Index(find_index(lake.root, "r"))
+    wanted, (path,) = Selection(split="train", of=1), shards(lake)
+
+    def says():
+        with pytest.raises(StreamError) as error:
+            b"".join(map(bytes, chunks(index, open_source(index, str(lake.root)), wanted)))
+        return str(error.value)
+
+    os.truncate(lake.root / path, 5000)
+    assert "is damaged: it has 5,000 bytes" in says()
+    assert f"`biomedica run --select shards --chunk {CHUNK}`; the recipe stays as it is" in says()
+    replace_shards(lake)
+    (lake.root / path).unlink()
+    assert "Build the recipe again (`biomedica run --select recipe`)" in says()
+    index.close()

@@ -64,9 +64,9 @@ def zeroed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (missing, ": No such file or directory. Materialise shards again."),
-        (truncated, " has 1,024 bytes, the recipe was built from one of"),
-        (a_folder, " bytes, the recipe was built from one of"),
+        (missing, ": No such file or directory. Build the recipe again"),
+        (truncated, " is damaged: it has 1,024 bytes, "),
+        (a_folder, " bytes, "),
         (zeroed, ": no member starts where the recipe says"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_shard_of_another_size_stops_the_stream(physical: Physical) -> None:
     index = physical.index()
     with (physical.root / "shards/001.tar").open("ab") as handle:
         handle.write(bytes(512))
-    with pytest.raises(StreamError, match=r"001\.tar has .* build the recipe again"):
+    with pytest.raises(StreamError, match=r"001\.tar is damaged: it has .* Build the recipe again"):
         tar_of(index, physical.root, Selection(of=1))
 
 
