@@ -174,6 +174,27 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "--format", choices=("table", "csv", "jsonl"), default="table", help="how to print (default table)"
     )
 
+    garbage = _add(
+        commands, "gc", "data.gc",
+        "List files that no table, recipe, release or training refers to any more, with their bytes. Reruns write "
+        "beside what is there, so that whatever reads goes on; this takes away what is left. Safe while others work.",
+    )  # fmt: skip
+    garbage.add_argument("--remove", action="store_true", help="remove them; without it nothing changes")
+    garbage.add_argument(
+        "--grace",
+        type=float,
+        default=1.0,
+        metavar="HOURS",
+        help="keep what was replaced less than this ago (default 1)",
+    )
+    garbage.add_argument("--files", action="store_true", help="also list each file")
+
+    whole = _add(
+        commands, "fsck", "data.fsck",
+        "Hash every file against what was written and name what is damaged. Exit code 1 if anything is.",
+    )  # fmt: skip
+    whole.add_argument("--repair", action="store_true", help="make exactly the damaged partitions again")
+
     parse = _add(
         commands, "parse", "data.parse",
         "Parse JATS files and print one JSON line for each: article, figures, mentions, rejects. "

@@ -1,11 +1,16 @@
-"""Commands that read data: SQL over the catalog, parsing of single files."""
+"""Commands about the data themselves: SQL over the catalog, single files, what is damaged and what nobody needs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from biomedica_assets.lib.store.owners import Owner
+    from biomedica_assets.settings import Settings
 
 
 def parse(arguments: argparse.Namespace) -> int:
@@ -58,6 +63,85 @@ def sql(arguments: argparse.Namespace) -> int:
     text = frame.write_csv() if arguments.format == "csv" else frame.write_ndjson()
     sys.stdout.write(text)
     return 0
+
+
+def gc(arguments: argparse.Namespace) -> int:
+    """``biomedica gc``: what nothing refers to any more; with --remove, take it away."""
+    import rich.console
+
+    from biomedica_assets import settings
+    from biomedica_assets.console import bar
+    from biomedica_assets.lib.store import gc as garbage
+    from biomedica_assets.lib.store.lake import Lake
+
+    lake = Lake(settings.load(data_dir=arguments.data_dir).data_dir)
+    grace = arguments.grace * 3600
+    with bar(rich.console.Console(stderr=True)) as progress:
+        found = garbage.survey(lake, grace=grace, progress=progress)
+        if arguments.remove:
+            found = garbage.remove(lake, found, grace=grace, progress=progress)
+    print(garbage.told(found, removed=arguments.remove, each=arguments.files))
+    return 0
+
+
+def fsck(arguments: argparse.Namespace) -> int:
+    """``biomedica fsck``: hash everything; with --repair, make the damaged partitions again. 1 if damage is left."""
+    import rich.console
+
+    from biomedica_assets import settings
+    from biomedica_assets.console import bar
+    from biomedica_assets.lib.store import fsck as checking
+    from biomedica_assets.lib.store.lake import Lake
+
+    values = settings.load(data_dir=arguments.data_dir)
+    lake = Lake(values.data_dir)
+
+    def look() -> checking.Found:
+        with bar(rich.console.Console(stderr=True)) as progress:
+            return checking.check(lake, progress)
+
+    found = look()
+    for fault in found.faults:
+        where = f"makes {fault.owner} again" if fault.owner else "nothing makes it again: bring back a copy"
+        print(f"{fault.path}\t{fault.what}\t{where}")
+    print(f"{found.files:,} files, {found.bytes / 1e9:,.2f} GB hashed; {len(found.faults):,} are not what was written")
+    if found.partitions and not arguments.repair:
+        print(f"`biomedica fsck --repair` makes these {len(found.partitions):,} partitions again; `stale` names them")
+    if not found.partitions or not arguments.repair:
+        return int(bool(found.faults))
+    _repair(values, found.partitions)
+    left = look()
+    print(f"{len(found.partitions):,} partitions were damaged, {len(left.partitions):,} are")
+    return int(bool(left.faults))
+
+
+def _repair(values: Settings, damaged: Sequence[Owner]) -> None:
+    """Make exactly these partitions again, each after those it reads; what else is out of date stays so."""
+    from biomedica_assets import instance
+    from biomedica_assets.automation import runner
+    from biomedica_assets.commands.graph import graph_of, planner_of
+    from biomedica_assets.console import Bars
+    from biomedica_assets.lib.store.lake import Lake
+
+    wanted = {(owner.asset, owner.partition) for owner in damaged}
+    with Bars() as bars, instance.open_instance(values) as dagster_instance:
+        definitions = graph_of(values, bars)
+        planner = planner_of(values, definitions, Lake(values.data_dir))
+        if any(not planner.executable(asset) for asset, _ in wanted):
+            wanted.add((runner.ROOT, None))  # listings come from the inventory
+        for wave in planner.waves(planner.assets):
+            for key in planner.partitions(wave.partitioning):
+                mine = [asset for asset in wave.assets if (asset, key) in wanted]
+                if not mine:
+                    continue
+                outcome = runner.walk(
+                    definitions, dagster_instance, planner, select=mine, listener=bars,
+                    prune=lambda _, other, key=key: other != key,
+                )  # fmt: skip
+                for batch, message in outcome.failed.items():
+                    print(
+                        f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}"
+                    )
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -166,7 +166,7 @@ class Versions:
     def faults(self, table: Table, partition: str | None) -> list[Reason]:
         """What is wrong with the files of a partition, and which files it goes on reading though they were replaced.
 
-        Sizes and times only; what was changed without a trace in either is found by ``biomedica fsck``.
+        Sizes and times only, and what ``biomedica fsck`` found when it last hashed everything.
         """
         manifest = self.manifest(table, partition)
         if (table.name, partition) in self._unreadable:
@@ -174,7 +174,8 @@ class Versions:
         if manifest is None:
             return []
         path = self._lake.folder(table, partition) / MANIFEST
-        found = [Reason(Cause.DAMAGED, fault) for fault in damage.glance(self._lake.root, manifest.stored, path)]
+        told = dict.fromkeys((*damage.glance(self._lake.root, manifest.stored, path), *damage.marked(path.parent)))
+        found = [Reason(Cause.DAMAGED, fault) for fault in told]
         return found + (self._replaced(manifest) if table.name == RECIPE.name else [])
 
     def _replaced(self, recipe: Manifest) -> list[Reason]:

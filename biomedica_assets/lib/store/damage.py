@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.store.manifest import FileEntry
 
 _MAGIC = b"PAR1"
+MARK = "_damaged.json"
+"""Beside a manifest: what ``fsck.py`` found wrong with its partition; gone when the partition is made again."""
 
 
 class DamagedFile(StoreError):
@@ -70,6 +73,16 @@ def wrong_bytes(root: Path, entry: FileEntry) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return None if found == entry.sha256 else f"has other bytes than were written (SHA-256 {found[:12]}…)"
+
+
+def marked(folder: Path) -> list[str]:
+    """What a check of every byte found wrong with the partition of a folder, a sentence each."""
+    try:
+        return [str(line) for line in json.loads((folder / MARK).read_bytes())]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError):
+        return ["a check found it damaged"]
 
 
 def glance(root: Path, entries: Sequence[FileEntry], manifest: Path) -> list[str]:

@@ -118,6 +118,31 @@ def remove(lake: Lake, found: Survey, *, grace: float = GRACE_SECONDS, progress:
     return Survey(tuple(removed), waiting)
 
 
+def told(found: Survey, *, removed: bool, each: bool = False) -> str:
+    """What was found or removed, for people: by asset, with bytes, and what stays and why.
+
+    Args:
+        found: of ``survey`` or ``remove``.
+        removed: whether it is gone now.
+        each: also every file.
+    """
+    lines = [f"{one.path}\t{one.bytes:,}" for one in found.garbage] if each else []
+    by_asset: dict[str, list[int]] = {}
+    for one in found.garbage:
+        by_asset.setdefault(one.owner.asset, []).append(one.bytes)
+    for asset, sizes in sorted(by_asset.items(), key=lambda item: -sum(item[1])):
+        lines.append(f"{asset:<20} {len(sizes):>8,} files {sum(sizes) / 1e6:>14,.1f} MB")
+    what = "were removed" if removed else "are referred to by nothing"
+    lines.append(f"{len(found.garbage):,} files, {found.bytes / 1e6:,.1f} MB {what}")
+    reasons: dict[str, int] = {}
+    for why in found.waiting.values():
+        reasons[why] = reasons.get(why, 0) + 1
+    lines += [f"{n:,} more stay for now: {why}" for why, n in sorted(reasons.items(), key=lambda item: -item[1])]
+    if found.garbage and not removed:
+        lines.append("nothing was removed; `biomedica gc --remove` does it")
+    return "\n".join(lines)
+
+
 class _Look:
     """One look: what is named, what is in use, and since when the rest is not."""
 

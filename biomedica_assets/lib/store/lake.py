@@ -251,3 +251,4 @@ def _write(folder: Path, parts: Mapping[str, bytes], manifest: bytes) -> None:
     # Also what is there under this name: its bytes may have been damaged since.
     atomic.write_many(folder, parts)
     atomic.write_many(folder, {MANIFEST: manifest})
+    (folder / damage.MARK).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from biomedica_assets.lib.store.atomic import TEMPORARY_PREFIX
+from biomedica_assets.lib.store.damage import MARK
 from biomedica_assets.lib.store.lake import ALL, MANIFEST
 from biomedica_assets.lib.tables import (
     CHECKPOINTS,
@@ -88,7 +89,7 @@ def _of_asset(root: Path, asset: str) -> Iterator[tuple[Path, str | None]]:
     for folder in (root / "tables" / asset).glob("*/"):
         if folder.name == ALL or folder.name.startswith(prefix):
             key = None if folder.name == ALL else folder.name.removeprefix(prefix)
-            yield from ((path, key) for path in sorted(folder.iterdir()) if path.name != MANIFEST)
+            yield from ((path, key) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST, MARK))
     if asset in _BESIDE:
         yield from _BESIDE[asset](root)
 

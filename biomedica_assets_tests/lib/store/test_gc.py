@@ -277,7 +277,7 @@ def test_parts_of_a_partition_that_was_taken_away_go(tmp_path):
 
 
 def test_a_stream_over_shards_that_are_gone_says_what_mends_it(lake):
-    """ "Materialise shards again" would have given it other shards: a recipe over replaced ones has to be built again."""
+    """Other shards than those it was built from are no cure for a recipe: it has to be built again."""
     index = Index(find_index(lake.root, "r"))
     wanted, (path,) = Selection(split="train", of=1), shards(lake)
 
