@@ -118,30 +118,16 @@ def fsck(arguments: argparse.Namespace) -> int:
 def _repair(values: Settings, damaged: Sequence[Owner]) -> None:
     """Make exactly these partitions again, each after those it reads; what else is out of date stays so."""
     from biomedica_assets import instance
-    from biomedica_assets.automation import runner
+    from biomedica_assets.automation import upkeep
     from biomedica_assets.commands.graph import graph_of, planner_of
     from biomedica_assets.console import Bars
     from biomedica_assets.lib.store.lake import Lake
 
-    wanted = {(owner.asset, owner.partition) for owner in damaged}
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
         planner = planner_of(values, definitions, Lake(values.data_dir))
-        if any(not planner.executable(asset) for asset, _ in wanted):
-            wanted.add((runner.ROOT, None))  # listings come from the inventory
-        for wave in planner.waves(planner.assets):
-            for key in planner.partitions(wave.partitioning):
-                mine = [asset for asset in wave.assets if (asset, key) in wanted]
-                if not mine:
-                    continue
-                outcome = runner.walk(
-                    definitions, dagster_instance, planner, select=mine, listener=bars,
-                    prune=lambda _, other, key=key: other != key,
-                )  # fmt: skip
-                for batch, message in outcome.failed.items():
-                    print(
-                        f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}"
-                    )
+        for batch, message in upkeep.repair(definitions, dagster_instance, planner, damaged, bars).failed.items():
+            print(f"  failed: {batch.assets[0]} of {batch.partition or 'all'}: {message}")
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -10,12 +10,14 @@ import dagster as dg
 import pytest
 
 from biomedica_assets import configs, definitions, settings
-from biomedica_assets.automation import runner
+from biomedica_assets.automation import runner, upkeep
 from biomedica_assets.automation.planner import Planner
 from biomedica_assets.lib.demo import inventory, load_truth, mutate
 from biomedica_assets.lib.demo.score import score_extraction
+from biomedica_assets.lib.store import fsck
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
+from biomedica_assets_tests.lib.store.test_damage import flip
 from biomedica_assets_tests.support.garbage import take_out
 
 CHAIN = ["article_index", "article_xml", "articles", "captions", "figures", "mentions", "images", "shards"]
@@ -176,3 +178,29 @@ def test_a_chunk_that_fails_does_not_stop_the_others(copy, monkeypatch):
     outcome = copy.walk()
     assert [batch.partition for batch in outcome.failed] == ["PMC007-0360"]
     assert ("articles", "PMC007-0380") in outcome.materialised
+
+
+def test_what_is_damaged_is_named_and_exactly_that_is_made_again(copy):
+    """A table cut by 100 bytes, a shard cut to 5 kB, and bytes that fell over without a trace in size or time."""
+    before, chunk = copy.digests(), "PMC007-0360"
+    (shard, *_), part = copy.lake.manifest(TABLES["shards"], chunk).files, copy.lake.part(TABLES["articles"], chunk)
+    os.truncate(part, part.stat().st_size - 100)
+    os.truncate(copy.lake.root / shard.path, 5000)
+    flip(copy.lake.part(TABLES["figures"], "PMC007-0380"))
+    flip(copy.lake.root / copy.lake.read(TABLES["images"], "PMC007-0340")["path"][0])
+    copy.planner.forget()
+    found = {(s.asset, s.partition) for s in copy.planner.behind(SPINE) if not s.waits}
+    assert found == {("articles", chunk), ("shards", chunk)}
+    damaged = fsck.check(copy.lake).partitions
+    expected = {*found, ("figures", "PMC007-0380"), ("images", "PMC007-0340")}
+    assert {(owner.asset, owner.partition) for owner in damaged} == expected
+    copy.planner.forget()
+    assert {(s.asset, s.partition) for s in copy.planner.behind(SPINE) if not s.waits} == expected
+    outcome = upkeep.repair(copy.definitions, copy.instance, copy.planner, damaged)
+    assert outcome.failed == {}
+    made = set(outcome.materialised)
+    beside = {(asset, key) for asset, key in made for other in copy.planner.together(asset) if (other, key) in expected}
+    assert expected <= made == beside, "parsing gives several tables at once; nothing else was made"
+    assert fsck.check(copy.lake).faults == ()
+    assert list(copy.planner.behind(SPINE)) == []
+    assert copy.digests() == before
