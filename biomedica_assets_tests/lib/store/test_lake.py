@@ -1,6 +1,7 @@
 """Publishing and reading partitions: completely or not at all."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -144,6 +145,71 @@ def test_killed_at_any_moment_the_partition_is_the_old_one_or_the_new_one(tmp_pa
     assert lake.read(TABLE, CHUNK)["md5"].unique().to_list() in (["old"], ["new"])
     publish(lake, rows(2))
     assert not list(lake.folder(TABLE, CHUNK).glob(".tmp-*"))
+
+
+def test_a_partition_is_never_missing_while_another_process_writes_it(tmp_path):
+    """The manifest went first and came last: whoever looked in between was told that nothing had been made."""
+    lake = Lake(tmp_path)
+    publish(lake, rows(200, "old"))
+    before = lake.read_lazy(TABLE, CHUNK)
+    program = textwrap.dedent("""
+        import sys
+        from biomedica_assets_tests.lib.store.test_lake import Lake, publish, rows
+        lake = Lake(sys.argv[1])
+        print("ready", flush=True)
+        for n in range(150):
+            publish(lake, rows(200, f"new {n % 3}"))
+    """)
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        looks, seen = 0, set()
+        while child.poll() is None:
+            assert lake.partitions(TABLE) == [CHUNK]
+            (content,) = lake.read(TABLE, CHUNK)["md5"].unique().to_list()
+            seen.add(content)
+            looks += 1
+    assert child.returncode == 0
+    assert looks > 10
+    assert seen & {"new 0", "new 1", "new 2"}
+    assert before.collect()["md5"].unique().to_list() == ["old"], "a reader that began before goes on with what it had"
+
+
+def test_the_catalog_reads_the_files_that_manifests_name_and_not_those_of_earlier_runs(tmp_path):
+    """Files of earlier runs lie beside the present ones, and may have the columns of an earlier version."""
+    lake = Lake(tmp_path)
+    reject = Reject("PMC9.1", "article_xml", RejectReason.FETCH_FAILED, "x")
+    catalog.build(lake)
+    publish(lake, rows(5), rejects=[reject, reject], n_in=7)
+    publish(lake, rows(3), rejects=[reject], n_in=4)
+    publish(lake, rows(2), "PMC008-0000")
+    earlier = lake.folder(TABLE, CHUNK) / "part-0123456789abcdef.parquet"
+    rows(9).drop("md5").with_columns(old=1).write_parquet(earlier)
+    with catalog.open_catalog(lake) as connection:
+        assert connection.sql("select chunk, count(*) from article_xml group by 1 order by 1").fetchall() == [
+            (CHUNK, 3), ("PMC008-0000", 2),
+        ]  # fmt: skip
+        assert connection.sql("select count(*) from rejects").fetchall() == [(1,)]
+        lake.remove(TABLE, CHUNK)
+        assert connection.sql("select count(*) from article_xml").fetchall() == [(2,)]
+
+
+def test_partitions_of_before_files_were_named_by_their_digest_are_read(tmp_path):
+    """A data directory of 650 chunks is not made again for the names of its files."""
+    lake = Lake(tmp_path)
+    made = publish(lake, rows(3), rejects=[Reject("PMC9.1", "article_xml", RejectReason.FETCH_FAILED, "x")], n_in=4)
+    catalog.build(lake)
+    folder = lake.folder(TABLE, CHUNK)
+    for entry, name in zip(made.parts, ("part-0.parquet", "rejects.parquet"), strict=True):
+        (lake.root / entry.path).rename(folder / name)
+    older = json.loads((folder / MANIFEST).read_text())
+    del older["parts"]
+    (folder / MANIFEST).write_text(json.dumps(older))
+    assert lake.read(TABLE, CHUNK).equals(rows(3))
+    assert lake.read_rejects(TABLE, CHUNK).height == 1
+    assert lake.version(TABLE, CHUNK) == made.data_version
+    with catalog.open_catalog(lake) as connection:
+        assert connection.sql("select count(*) from article_xml").fetchall() == [(3,)]
+        assert connection.sql("select count(*) from rejects").fetchall() == [(1,)]
 
 
 def test_a_folder_that_cannot_be_written_is_named_and_the_old_file_stays(tmp_path):
