@@ -108,8 +108,25 @@ class Lake:
         return damage.checked_parquet(self.root, found.parts[0], table.name, partition)
 
     def read(self, table: Table, partition: str | None) -> pl.DataFrame:
-        """Rows of one partition."""
-        return self.read_lazy(table, partition).collect()
+        """Rows of one partition.
+
+        Raises:
+            StoreError: it has not been materialised, or an earlier version of the code wrote it with other columns.
+            DamagedFile: its file is not what was written.
+        """
+        try:
+            return self.read_lazy(table, partition).collect()
+        except (pl.exceptions.ColumnNotFoundError, pl.exceptions.SchemaError) as error:
+            why = str(error).partition("\n")[0]
+            raise StoreError(
+                f"{input_name(table.name, partition)} was written with other columns than this version reads ({why}); "
+                "`biomedica refresh` brings it up to date"
+            ) from error
+        except pl.exceptions.ComputeError as error:
+            why = str(error).partition("\n")[0]
+            raise damage.DamagedFile(
+                f"{self.part(table, partition)} cannot be read ({why}); {damage.again(table.name, partition)}"
+            ) from error
 
     def read_rejects(self, table: Table, partition: str | None) -> pl.DataFrame:
         """Rejects of one partition; empty if nothing was left out."""

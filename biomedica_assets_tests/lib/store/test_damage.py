@@ -4,8 +4,10 @@ import os
 import shutil
 import time
 
+import polars as pl
 import pytest
 
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.lineage.stale import Cause, Versions
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.shards.stage import build_shards
@@ -129,3 +131,22 @@ def test_a_shard_that_was_cut_and_shards_that_were_replaced_are_reasons(tmp_path
     ]
     over_all_shards(lake)
     assert faults(lake, RECIPE, "r") == []
+
+
+def test_bytes_that_are_no_pages_are_named_as_damage(lake):
+    part = lake.part(TABLE, CHUNK)
+    data = part.read_bytes()
+    part.write_bytes(b"PAR1" + bytes(len(data) // 2) + data[4 + len(data) // 2 :])
+    with pytest.raises(DamagedFile, match=rf"cannot be read .*makes article_xml@{CHUNK} again"):
+        lake.read(TABLE, CHUNK)
+
+
+def test_a_table_of_an_earlier_version_is_no_damage_but_out_of_date(lake):
+    entry = lake.manifest(TABLE, CHUNK).parts[0]
+    before = pl.read_parquet(lake.root / entry.path).drop("md5")
+    before.write_parquet(lake.root / entry.path)
+    size = (lake.root / entry.path).stat().st_size
+    manifest = lake.folder(TABLE, CHUNK) / MANIFEST
+    manifest.write_text(manifest.read_text().replace(f'"bytes": {entry.bytes}', f'"bytes": {size}'))
+    with pytest.raises(StoreError, match=r"written with other columns than this version reads .*biomedica refresh"):
+        lake.read(TABLE, CHUNK)
