@@ -4,6 +4,7 @@ Belongs here: adapters of a few lines between ``lib`` packages, which do not imp
 these where it would otherwise have to build something.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -67,11 +68,21 @@ def held_out_pairs(lake: Lake, recipe: str, split: str) -> pl.DataFrame:
     ).collect()
 
 
-def validation(lake: Lake, recipe: str) -> Validate:
+def _drawn(item: str) -> int:
+    return int.from_bytes(hashlib.sha256(item.encode()).digest()[:7], "big")
+
+
+def validation(lake: Lake, recipe: str, *, most: int = 5000, device: str = "cpu") -> Validate:
     """Scores a candidate by retrieval on the validation split; the mean of both recalls at 1 decides about alpha.
 
-    Where one image or caption has several answers in the split, any of them counts. The split's size is one of the
+    Where one image or caption has several answers in the split, any of them counts. The number of pairs is one of the
     scores: the choice among alphas on a few dozen pairs is mostly chance.
+
+    Args:
+        lake: holds the recipe, its images and captions.
+        recipe: partition key.
+        most: pairs looked at; of more, those whose ids have the least hashes: the same for every candidate and run.
+        device: where the candidates run.
 
     Raises:
         PermanentFailure: the split has fewer than two pairs; nothing could be told apart.
@@ -82,6 +93,9 @@ def validation(lake: Lake, recipe: str) -> Validate:
             f"the validation split of {recipe} has {pairs.height} images, too few to choose an interpolation; give it "
             "a larger share in the recipe (splits.validation), or take more articles"
         )
+    if pairs.height > most:
+        pairs = pairs.with_columns(pl.col("item_id").map_elements(_drawn, pl.Int64).alias("drawn"))
+        pairs = pairs.sort("drawn", "item_id").head(most).drop("drawn").sort("item_id")
     task = retrieval_task(f"{recipe}-validation", f"validation split of {recipe}", domain="all")
     source = frame_source(task, pairs, lake.root)
     index = index_task(source)
@@ -89,7 +103,7 @@ def validation(lake: Lake, recipe: str) -> Validate:
     def score(candidate: Candidate) -> Mapping[str, float]:
         architecture_file = candidate.weights.parent / MODEL
         spec = ModelSpec(candidate.name, str(architecture_file), str(candidate.weights), "ours", alpha=candidate.alpha)
-        scores = score_retrieval(source, index, open_model(spec), None, EvalConfig(replicates=100))
+        scores = score_retrieval(source, index, open_model(spec, device), None, EvalConfig(replicates=100))
         found = {
             f"{direction}_{scored.metric}": scored.estimate.value
             for direction, every in scores.retrieved.items()

@@ -4,6 +4,7 @@ Belongs here: adapters of a few lines between the tables of other subjects and `
 Does not belong here: scoring, which tasks exist (``lib/evaluate/suites``), or where their files are (``test_sets``).
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
@@ -13,8 +14,8 @@ from biomedica_assets import composition, configs, test_sets
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
-from biomedica_assets.lib.evaluate.leaderboard import COSTS
-from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance, parse_model
+from biomedica_assets.lib.evaluate.leaderboard import COSTS, FLOOR, OWN
+from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance, WeightsMissing, parse_model
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.store.lake import Lake
@@ -23,7 +24,6 @@ from biomedica_assets.settings import Settings
 
 ROLES: Mapping[str, Provenance] = {"base": "base", "interpolated": "interpolated", "trained": "ours"}
 HELD_OUT = "test"
-OWN = "own articles"
 FEWEST = 2  # items of a concept that make it a class of the held-out task
 
 
@@ -46,13 +46,25 @@ def recorded_scores(settings: Settings, kinds: Collection[str]) -> dict[str, str
 
 
 def compared(settings: Settings) -> list[ModelSpec]:
-    """Models of others that are scored on the tasks of every recipe (setting ``compare``)."""
-    return [parse_model(text) for text in settings.compare]
+    """Models of others that are scored on the tasks of every recipe (setting ``compare``).
+
+    One that nobody knows is a model that cannot be had: it is left out with that reason, and the others are scored.
+    """
+    return [_parsed(text) for text in settings.compare]
+
+
+def _parsed(text: str) -> ModelSpec:
+    try:
+        return parse_model(text)
+    except WeightsMissing as error:
+        name = re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "unnamed"
+        return ModelSpec(name, text, None, "other", missing=str(error))
 
 
 def models(lake: Lake, recipe: str) -> list[ModelSpec]:
     """Checkpoints of a recipe: base, trained, and the interpolation that was best on the validation split."""
     rows = lake.read(CHECKPOINTS, recipe).filter((pl.col("role") != "interpolated") | pl.col("best"))
+    rows = rows.filter(pl.col("role") != "epoch")
     return [
         ModelSpec(
             name=row["name"],
@@ -65,6 +77,17 @@ def models(lake: Lake, recipe: str) -> list[ModelSpec]:
         )
         for row in rows.to_dicts()
     ]
+
+
+def floor(lake: Lake, recipe: str, seed: int) -> ModelSpec:
+    """The architecture of a recipe's checkpoints with random weights: what no training at all scores."""
+    config = lake.read(CHECKPOINTS, recipe)["config"][0]
+    return ModelSpec(f"{recipe}-{FLOOR}", str(lake.root / config), None, FLOOR, seed=seed)
+
+
+def contestants(lake: Lake, recipe: str, settings: Settings) -> list[ModelSpec]:
+    """All models that are scored for a recipe: its checkpoints, their floor, those of others."""
+    return [*models(lake, recipe), floor(lake, recipe, settings.seed), *compared(settings)]
 
 
 def tasks(lake: Lake, recipe: str, settings: Settings) -> list[TaskSource]:

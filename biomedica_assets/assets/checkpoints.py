@@ -30,7 +30,7 @@ def checkpoints(
 ) -> dg.MaterializeResult:
     """Base, trained and WiSE-FT-interpolated weights of a recipe, with the training log and what it cost."""
     values, recipe = settings.open(), context.partition_key
-    profile = configs.training_profile(values)
+    profile, device = configs.training_profile(values), configs.training_device(values)
     with lake.hold(context) as data:
         withdrawn.remember_training(data, recipe)
         report = stage.build_checkpoints(
@@ -38,8 +38,8 @@ def checkpoints(
             recipe,
             profile=profile,
             data=composition.training_data(data, recipe, profile),
-            validate=composition.validation(data, recipe),
-            device=configs.training_device(values),
+            validate=composition.validation(data, recipe, most=profile.validation_pairs, device=device.kind),
+            device=device,
             seed=values.seed,
             limits=configs.training_limits(values),
             model_folder=data.root / "models",

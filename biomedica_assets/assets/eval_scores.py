@@ -46,7 +46,7 @@ def zero_shot_scores(
         report = zero_shot_stage.score_recipe(
             data,
             recipe,
-            [*evaluation.models(data, recipe), *evaluation.compared(values)],
+            evaluation.contestants(data, recipe, values),
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
             recorded=evaluation.recorded_scores(values, zero_shot_stage.KINDS),
@@ -80,7 +80,7 @@ def retrieval_scores(
         report = retrieval_stage.score_recipe(
             data,
             recipe,
-            [*evaluation.models(data, recipe), *evaluation.compared(values)],
+            evaluation.contestants(data, recipe, values),
             evaluation.tasks(data, recipe, values),
             config=evaluation.config(values),
             recorded=evaluation.recorded_scores(values, retrieval_stage.KINDS),

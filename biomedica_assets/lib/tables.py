@@ -902,12 +902,12 @@ RECIPE = Table(
 
 CHECKPOINTS = Table(
     "checkpoints",
-    "One row per set of weights of a recipe: base, interpolated at each alpha, trained.",
+    "One row per set of weights of a recipe: base, interpolated at each alpha, trained, earlier epochs that were kept.",
     "recipe",
     ("name",),
     (
         _c("name", S, "recipe, role and alpha"),
-        _c("role", S, "base, interpolated or trained"),
+        _c("role", S, "base, interpolated, trained, or epoch (earlier weights that were kept)"),
         _c("alpha", pl.Float64(), "weight of the trained model: 0 base, 1 trained"),
         _c("best", BOOL, "the interpolation with the best score on the validation split"),
         _c("model", S, "open_clip architecture"),

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from biomedica_assets.lib.clip import lora
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
 
 Weights = Mapping[str, Any]
 """Parameter name -> torch tensor."""
@@ -56,6 +58,16 @@ def save(weights: Weights, path: Path, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def content_digest(weights: Weights) -> str:
+    """SHA-256 over names, types, shapes and numbers: the same for the same weights, whatever file held them."""
+    torch: Any = importlib.import_module("torch")
+    state = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        state.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(dtype=torch.uint8).numpy().data)
+    return state.hexdigest()
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a safetensors file.
 
@@ -63,10 +75,15 @@ def load(path: Path) -> dict[str, Any]:
         PermanentFailure: it is none, or is damaged.
     """
     safetensors: Any = importlib.import_module("safetensors.torch")
+    check_file(path)
     try:
-        return dict(safetensors.load_file(str(path)))
+        weights = dict(safetensors.load_file(str(path)))
     except Exception as error:
-        raise PermanentFailure(f"{path} cannot be read as safetensors: {error}; train the recipe again") from error
+        raise PermanentFailure(
+            f"{path} cannot be read as safetensors: {one_line(error)}; train the recipe again"
+        ) from error
+    check_finite(weights, path)
+    return weights
 
 
 def load_training_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
@@ -81,8 +98,16 @@ def load_training_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
         weights = {str(name).removeprefix("module."): tensor for name, tensor in content["state_dict"].items()}
         epoch = int(content["epoch"])
     except Exception as error:
-        raise PermanentFailure(f"{path} is not a training checkpoint: {error}; delete it to start over") from error
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise PermanentFailure(f"{path}: the parameter {name} is not finite; delete the file to start over")
-    return epoch, weights
+        raise PermanentFailure(
+            f"{path} is not a training checkpoint: {one_line(error)}; delete it to start over"
+        ) from error
+    try:
+        check_finite(weights, path)
+    except BadWeights as error:
+        raise PermanentFailure(f"{error}; delete the file to start over") from error
+    return epoch, lora.merged(weights)
+
+
+def epochs_done(path: Path) -> int:
+    """Epochs that a training checkpoint has behind it; see ``load_training_checkpoint``."""
+    return load_training_checkpoint(path)[0]

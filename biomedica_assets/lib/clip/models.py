@@ -11,6 +11,11 @@ from typing import Any
 
 from biomedica_assets.lib.clip.profile import Profile
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
+
+SIGMOID = {"init_logit_scale": 2.302585, "init_logit_bias": -10}
+"""Starting values of the SigLIP paper (arXiv 2303.15343), as open_clip_train sets them."""
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".npz", ".npy")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +65,9 @@ def effective_config(chosen: Architecture, profile: Profile) -> dict[str, Any]:
     if profile.image_size is not None:
         config["vision_cfg"]["image_size"] = profile.image_size
     config["text_cfg"]["context_length"] = context_length(chosen, profile)
+    if profile.siglip:
+        # Without it an architecture of softmax has no bias of its logits, and the trained weights would not load.
+        config |= SIGMOID
     return config
 
 
@@ -99,20 +107,38 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
     open_clip: Any = importlib.import_module("open_clip")
     torch: Any = importlib.import_module("torch")
     torch.manual_seed(seed)
-    options: dict[str, Any] = {}
-    if profile.siglip:
-        # Starting values of the SigLIP paper (arXiv 2303.15343), as open_clip_train sets them.
-        options = {"init_logit_scale": 2.302585, "init_logit_bias": -10}
+    options = SIGMOID if profile.siglip else {}
+    given = pretrained_file(profile)
     try:
-        return open_clip.create_model(
+        if given is not None:
+            check_file(given)
+        model = open_clip.create_model(
             chosen.name, pretrained=profile.pretrained, device="cpu", precision="fp32",
             force_image_size=profile.image_size, force_context_length=profile.context_length, **options,
         )  # fmt: skip
+        if given is not None:
+            check_finite(model.state_dict(), given)
+    except BadWeights:
+        raise
     except Exception as error:
         if profile.pretrained is None:
             raise
         raise PermanentFailure(
             f"the base weights {profile.pretrained!r} of {chosen.name} cannot be had: "
-            f"{str(error).splitlines()[0][:300]}. With network they come from the hub; without, set "
+            f"{one_line(error)}. With network they come from the hub; without, set "
             f"`pretrained` of the profile {profile.name!r} to a local safetensors file"
         ) from error
+    if profile.siglip and "init_logit_bias" not in chosen.config:
+        # Weights of softmax: their scale of 100 and no bias would make nearly every pair count as one at the start.
+        with torch.no_grad():
+            model.logit_scale.fill_(SIGMOID["init_logit_scale"])
+            model.logit_bias.fill_(SIGMOID["init_logit_bias"])
+    return model
+
+
+def pretrained_file(profile: Profile) -> Path | None:
+    """The file of the base weights, where the profile names one rather than a tag of open_clip."""
+    if profile.pretrained is None:
+        return None
+    path = Path(profile.pretrained)
+    return path if path.suffix in WEIGHT_FILES or path.is_absolute() or path.is_file() else None

@@ -1,24 +1,70 @@
 """Training profiles: everything that decides how a checkpoint is trained, as YAML.
 
-Four are shipped (``bmc-clip``, ``siglip``, ``laptop``, ``demo``); a file ``profiles/<name>.yaml`` in the data directory
-adds one or replaces a shipped one.
+Those shipped lie in ``profiles/``; a file ``profiles/<name>.yaml`` in the data directory adds one or replaces a shipped
+one. A profile is checked whole before anything is made of it: each field against what is allowed, then those that
+belong together, then, by ``check_training``, against the recipe and the devices.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import math
+import re
+import typing
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 
 from biomedica_assets.lib.errors import PermanentFailure
 
 Precision = Literal["fp32", "bf16", "fp16", "amp", "amp_bf16"]
-_PRECISIONS = ("fp32", "bf16", "fp16", "amp", "amp_bf16")
+Scheduler = Literal["cosine", "const"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a field may hold: in words, and as a test of its value."""
+
+    words: str
+    test: Callable[[Any], bool]
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: object, least: int = 1, most: int | None = None) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or value)
+
+
+_TEXT = Allowed("text", lambda v: isinstance(v, str) and bool(v.strip()))
+_SWITCH = Allowed("true or false, without quotes", lambda v: isinstance(v, bool))
+_POSITIVE = Allowed("a number above 0", lambda v: _number(v) and v > 0)
+_NOT_NEGATIVE = Allowed("a number of 0 or more", lambda v: _number(v) and v >= 0)
+_BETA = Allowed("a number from 0 to below 1", lambda v: _number(v) and 0 <= v < 1)
+_COUNT = Allowed("a number above 0, a whole one", _whole)
+_COUNT_OR_NONE = Allowed("a whole number, 0 or more", lambda v: _whole(v, 0))
+_SIZE = Allowed("16 to 2048 pixels, a whole number", lambda v: _whole(v, 16, 2048))
+_CONTEXT = Allowed("8 to 512, a whole number of tokens", lambda v: _whole(v, 8, 512))
+_ALPHAS = Allowed(
+    "a list of numbers between 0 and 1",
+    lambda v: isinstance(v, list | tuple) and all(_number(a) and 0 < a < 1 for a in cast("list[Any]", v)),
+)
+_PASSES = Allowed(
+    "recipes and their passes, whole numbers above 0",
+    lambda v: (
+        isinstance(v, Mapping) and all(isinstance(k, str) and _whole(n) for k, n in cast("dict[Any, Any]", v).items())
+    ),
+)
+
+
+def _one_of(literal: Any) -> Allowed:
+    names: tuple[str, ...] = typing.get_args(literal)
+    return Allowed(f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in names)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +74,7 @@ class Profile:
     Attributes:
         name: name of the profile.
         model: open_clip architecture, or the name of a model configuration shipped beside the profiles.
-        pretrained: open_clip tag of the base weights, a path to a safetensors file, or None to start from scratch.
+        pretrained: open_clip tag of the base weights, a path to a weights file, or None to start from scratch.
         batch_size: samples per step over all devices, accumulation included.
         accumulate: steps whose batches form one update; ``batch_size`` is divided by it and by the devices.
         learning_rate: peak learning rate.
@@ -42,9 +88,15 @@ class Profile:
         epochs: passes over the recipe; a recipe's own number under ``epochs_by_recipe`` wins.
         epochs_by_recipe: recipe -> passes.
         precision: open_clip's name of the arithmetic.
-        siglip: sigmoid loss instead of softmax.
+        siglip: sigmoid loss instead of softmax, on any architecture: one without a bias of its logits is given one.
+        lock_image: leave the image tower as it is (LiT, arXiv 2111.07991).
+        lock_text: leave the text tower as it is.
+        lora_rank: train low-rank additions to the matrices of both towers instead of the matrices (LoRA, arXiv
+            2106.09685); None trains them whole. The weights that are written have the additions in them.
+        lora_alpha: an addition is scaled by this over its rank.
+        compile: ``torch.compile``; worth its minutes of compiling on a card.
         grad_checkpointing: recompute activations to save memory.
-        context_length: tokens of text, None for the model's own.
+        context_length: tokens of text, None for the model's own; positions of other lengths are interpolated.
         caption: text of a sample, None for its caption: a field of its JSON, ``a+b`` for two of them joined, ``a|b``
             for one of them drawn for each sample and epoch; ``panel`` is the part of the caption about one panel
             (``txt|txt+mentions.text|panel``).
@@ -53,34 +105,45 @@ class Profile:
         max_samples: at most so many samples an epoch, None for all; each epoch takes others. A run resumes at an epoch,
             so more and shorter epochs lose less when it is killed.
         alphas: weights of the trained model in the interpolations.
+        keep_every: keep and validate the weights after each so many epochs, None for the last epoch alone.
+        keep_best: of the epochs that ``keep_every`` names, keep the one that validates best, and no other.
+        validation_pairs: held-out pairs that choose alpha and the best epoch; a sample by hash where there are more.
         source: where the numbers come from.
     """
 
-    name: str
-    model: str
-    pretrained: str | None
-    batch_size: int
-    learning_rate: float
-    epochs: int
-    source: str
-    accumulate: int = 1
-    warmup: int = 0
-    scheduler: str = "cosine"
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-6
-    weight_decay: float = 0.2
-    grad_clip_norm: float | None = None
-    epochs_by_recipe: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
-    precision: Precision = "fp32"
-    siglip: bool = False
-    grad_checkpointing: bool = False
-    context_length: int | None = None
-    caption: str | None = None
-    image_size: int | None = None
-    virtual_shards: int = 0
-    max_samples: int | None = None
-    alphas: tuple[float, ...] = (0.25, 0.5, 0.75)
+    name: Annotated[str, _TEXT]
+    model: Annotated[str, _TEXT]
+    pretrained: Annotated[str | None, _TEXT]
+    batch_size: Annotated[int, _COUNT]
+    learning_rate: Annotated[float, _POSITIVE]
+    epochs: Annotated[int, _COUNT]
+    source: Annotated[str, _TEXT]
+    accumulate: Annotated[int, _COUNT] = 1
+    warmup: Annotated[int, _COUNT_OR_NONE] = 0
+    scheduler: Annotated[Scheduler, _one_of(Scheduler)] = "cosine"
+    beta1: Annotated[float, _BETA] = 0.9
+    beta2: Annotated[float, _BETA] = 0.98
+    epsilon: Annotated[float, _POSITIVE] = 1e-6
+    weight_decay: Annotated[float, _NOT_NEGATIVE] = 0.2
+    grad_clip_norm: Annotated[float | None, _POSITIVE] = None
+    epochs_by_recipe: Annotated[Mapping[str, int], _PASSES] = dataclasses.field(default_factory=dict[str, int])
+    precision: Annotated[Precision, _one_of(Precision)] = "fp32"
+    siglip: Annotated[bool, _SWITCH] = False
+    lock_image: Annotated[bool, _SWITCH] = False
+    lock_text: Annotated[bool, _SWITCH] = False
+    lora_rank: Annotated[int | None, _COUNT] = None
+    lora_alpha: Annotated[float, _POSITIVE] = 16.0
+    compile: Annotated[bool, _SWITCH] = False
+    grad_checkpointing: Annotated[bool, _SWITCH] = False
+    context_length: Annotated[int | None, _CONTEXT] = None
+    caption: Annotated[str | None, _TEXT] = None
+    image_size: Annotated[int | None, _SIZE] = None
+    virtual_shards: Annotated[int, _COUNT_OR_NONE] = 0
+    max_samples: Annotated[int | None, _COUNT] = None
+    alphas: Annotated[tuple[float, ...], _ALPHAS] = (0.25, 0.5, 0.75)
+    keep_every: Annotated[int | None, _COUNT] = None
+    keep_best: Annotated[bool, _SWITCH] = False
+    validation_pairs: Annotated[int, _COUNT] = 5000
 
     def epochs_of(self, recipe: str) -> int:
         """Passes over a recipe."""
@@ -89,6 +152,12 @@ class Profile:
     def as_config(self) -> dict[str, Any]:
         """The profile as a manifest records it."""
         return dataclasses.asdict(self)
+
+    def kept_epochs(self, recipe: str) -> list[int]:
+        """Epochs, counted from 1, whose weights are validated beside the last one's."""
+        if self.keep_every is None:
+            return []
+        return list(range(self.keep_every, self.epochs_of(recipe), self.keep_every))
 
 
 def names(folder: Path | None = None) -> list[str]:
@@ -113,14 +182,31 @@ def load(name: str, folder: Path | None = None) -> Profile:
     else:
         raise PermanentFailure(f"there is no training profile {name!r}; there are {', '.join(names(folder))}")
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.YAMLError as error:
         raise PermanentFailure(f"{where} is not valid YAML: {error}") from error
     return parse(raw, name, where)
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, for which ``1e-3`` is the number that YAML 1.2 takes it for, and not text (YAML 1.1)."""
+
+
+_Loader.yaml_implicit_resolvers = {  # pyright: ignore[reportUnknownMemberType]
+    first: list(rules)
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()  # pyright: ignore
+}
+_Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
 def parse(raw: Any, name: str, where: str) -> Profile:
-    """Check the fields of a profile."""
+    """Check the fields of a profile.
+
+    Raises:
+        PermanentFailure: the message names the first field that is wrong, its value, and what is allowed.
+    """
     if not isinstance(raw, dict):
         raise PermanentFailure(f"{where}: expected fields and values, found {type(raw).__name__}")
     given = cast("dict[str, Any]", raw)
@@ -141,26 +227,77 @@ def parse(raw: Any, name: str, where: str) -> Profile:
     if missing:
         raise PermanentFailure(f"{where}: missing {', '.join(missing)}")
     values: dict[str, Any] = {**given, "name": name}
+    for field, value in values.items():
+        _check_field(field, value, where)
     if "alphas" in values:
         values["alphas"] = tuple(values["alphas"])
     profile = Profile(**values)
-    _check(profile, where)
+    _check_together(profile, where)
     return profile
 
 
-def _check(profile: Profile, where: str) -> None:
-    positive = ("batch_size", "accumulate", "learning_rate", "epochs")
-    for field in positive:
-        value = getattr(profile, field)
-        if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-            raise PermanentFailure(f"{where}: {field} is {value!r}, expected a number above 0")
-    if profile.precision not in _PRECISIONS:
-        raise PermanentFailure(f"{where}: precision is {profile.precision!r}, expected one of {', '.join(_PRECISIONS)}")
+_HINTS = typing.get_type_hints(Profile, include_extras=True)
+
+
+def _check_field(field: str, value: object, where: str) -> None:
+    plain, allowed = typing.get_args(_HINTS[field])
+    optional = type(None) in typing.get_args(plain)
+    if (value is None and not optional) or (value is not None and not allowed.test(value)):
+        also = " or null" if optional else ""
+        raise PermanentFailure(f"{where}: {field} is {value!r}, expected {allowed.words}{also}")
+
+
+def _check_together(profile: Profile, where: str) -> None:
+    """Refuse fields that are each allowed and together make no sense."""
     if profile.batch_size % profile.accumulate:
         raise PermanentFailure(
             f"{where}: batch_size {profile.batch_size} is no multiple of accumulate {profile.accumulate}"
         )
-    if not all(0 < a < 1 for a in profile.alphas):
-        raise PermanentFailure(f"{where}: alphas are {profile.alphas!r}, expected numbers between 0 and 1")
-    if profile.context_length is not None and not 8 <= profile.context_length <= 512:
-        raise PermanentFailure(f"{where}: context_length is {profile.context_length}, expected 8 to 512")
+    named = [f"{alpha:.2f}" for alpha in profile.alphas]
+    for name in named:
+        if named.count(name) > 1 or name in ("0.00", "1.00"):
+            raise PermanentFailure(
+                f"{where}: alphas are {list(profile.alphas)!r}, expected numbers that differ from each other, from 0 "
+                f"and from 1 in their first two decimals: two would be called {name}"
+            )
+    if profile.lock_image and profile.lock_text:
+        raise PermanentFailure(f"{where}: lock_image and lock_text are both true: nothing would be trained")
+    if profile.lora_rank is not None and (profile.lock_image or profile.lock_text):
+        raise PermanentFailure(f"{where}: lora_rank is {profile.lora_rank} and a tower is locked; take one of the two")
+    if profile.lora_rank is not None and profile.compile:
+        raise PermanentFailure(f"{where}: lora_rank is {profile.lora_rank} and compile is true; take one of the two")
+    if profile.keep_best and profile.keep_every is None:
+        raise PermanentFailure(f"{where}: keep_best is true; keep_every must say after how many epochs to look")
+
+
+def check_training(profile: Profile, recipe: str, *, samples: int, unreadable: int, devices: int) -> None:
+    """Refuse a profile that does not fit what it would be trained on.
+
+    Args:
+        profile: the profile.
+        recipe: of which epochs are counted.
+        samples: of an epoch that can be read.
+        unreadable: others of an epoch.
+        devices: that share a batch.
+
+    Raises:
+        PermanentFailure: the message names the field and what it was compared with.
+    """
+    here = f"profile {profile.name}"
+    if profile.batch_size < profile.accumulate * devices:
+        raise PermanentFailure(
+            f"{here}: batch_size {profile.batch_size} is too small for {devices} devices with "
+            f"{profile.accumulate} accumulation steps"
+        )
+    an_epoch = min(samples, profile.max_samples or samples)
+    if an_epoch < profile.batch_size:
+        raise PermanentFailure(
+            f"{here}: batch_size {profile.batch_size} is more than the {an_epoch} samples of an "
+            f"epoch ({unreadable} others are in formats that open_clip_train does not read); lower it"
+        )
+    steps = -(-an_epoch // profile.batch_size) * profile.epochs_of(recipe)
+    if profile.warmup >= steps:
+        raise PermanentFailure(
+            f"{here}: warmup is {profile.warmup} steps, expected fewer than the {steps} of the whole training "
+            f"({an_epoch} samples, batch_size {profile.batch_size}, {profile.epochs_of(recipe)} epochs)"
+        )

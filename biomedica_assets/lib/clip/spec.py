@@ -26,6 +26,9 @@ class RunSpec:
         sample_buffer: samples in the shuffle buffer of each loader worker.
         stream_retries: how often a broken stream is opened again.
         most_broken_streams: streams of one loader worker that may stay broken before the run fails.
+        lora_rank: rank of the additions to every matrix, 0 to train the matrices.
+        lora_alpha: an addition is scaled by this over its rank.
+        fused: AdamW in one kernel.
     """
 
     arguments: tuple[str, ...]
@@ -36,6 +39,9 @@ class RunSpec:
     sample_buffer: int = 5000
     stream_retries: int = 2
     most_broken_streams: int = 0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    fused: bool = False
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from biomedica_assets.lib.clip import events
 from biomedica_assets.lib.clip.spec import RunSpec
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure
 
 GRACE_SECONDS = 10.0
+_ERROR = re.compile(r"(?:\[rank\d+\]: ?)?((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?:: .*)?)$")
+"""The last line of a traceback, with torchrun's mark of the process before it."""
 
 
 class TrainingFailed(BiomedicaError):
@@ -35,12 +38,21 @@ class Device:
         count: how many devices; more than one runs under ``torchrun``.
         loader_workers: processes per device that read and decode.
         threads: threads of torch per process on the CPU.
+        nodes: machines that train together, each with ``count`` devices; all see the data directory.
+        rendezvous: HOST:PORT where they meet: the first one's.
     """
 
     kind: str
     count: int = 1
     loader_workers: int = 2
     threads: int = 2
+    nodes: int = 1
+    rendezvous: str = ""
+
+    @property
+    def everywhere(self) -> int:
+        """Devices over all nodes."""
+        return self.count * self.nodes
 
 
 def pick_device(kind: str, count: int, loader_workers: int, threads: int) -> Device:
@@ -99,37 +111,53 @@ def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping
 
     Raises:
         PermanentFailure: the loss became NaN or infinite, or the streams are too short for a batch.
-        TrainingFailed: the process failed otherwise; the message ends with the last lines of its output.
+        TrainingFailed: the process failed otherwise.
+
+    Either message says the reason and names the log.
 
     However this function is left, no process of the run is left: the group is asked to end, then killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec.write(folder / "spec.json")
-    events, output = Path(spec.events), folder / "output.log"
-    start = events.stat().st_size if events.exists() else 0
+    path, output = Path(spec.events), folder / "output.log"
+    start = events.close_last_line(path)
+    before = output.stat().st_size if output.exists() else 0
     with output.open("ab") as log:
         process = subprocess.Popen(
             command(folder / "spec.json", device), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True, env=environment(device),
         )  # fmt: skip
     try:
-        for event in _follow(events, start, process):
+        for event in _follow(path, start, process):
             on_event(event)
     finally:
         end_group(process)
     if process.returncode == 0:
         return
-    if failure := _last_failure(events, start):
-        if failure["permanent"]:
-            raise PermanentFailure(f"training stopped: {failure['why']}. The last good checkpoint is in {folder}")
-        raise TrainingFailed(f"training stopped: {failure['why']}. See `broken` events in {events}")
-    tail = "\n".join(output.read_text(errors="replace").splitlines()[-12:])
-    raise TrainingFailed(f"the training process ended with {process.returncode}; its last words:\n{tail}")
+    failure = next((e for e in reversed(events.read(path, start)) if e["kind"] == "failed"), None)
+    why = str(failure["why"]) if failure else _unsaid(process.returncode, output, before)
+    message = f"training stopped: {why}. The log is {output}; the last good checkpoint is in {folder}"
+    raise (PermanentFailure if failure and failure["permanent"] else TrainingFailed)(message)
+
+
+def _unsaid(code: int, output: Path, start: int) -> str:
+    """Why a process ended that had no time to say so: its signal, or the last error in its log."""
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return "the process was killed, most often for want of memory; lower batch_size or loader_workers"
+    if code < 0:
+        return f"the process ended by signal {signal.Signals(-code).name}"
+    with output.open("rb") as log:
+        log.seek(start)
+        lines = log.read().decode(errors="replace").splitlines()
+    said = [match.group(1) for line in lines if (match := _ERROR.match(line))]
+    return said[-1][:500] if said else f"the process ended with {code} and said nothing"
 
 
 def command(spec: Path, device: Device) -> list[str]:
-    """The command line: the worker, under ``torchrun`` if there is more than one device."""
+    """The command line: the worker, under ``torchrun`` if there is more than one device or node."""
     worker = [sys.executable, "-m", "biomedica_assets.lib.clip.worker", str(spec)]
+    if device.nodes > 1:
+        return [*worker, str(device.count), str(device.nodes), device.rendezvous]
     return worker if device.count == 1 else [*worker, str(device.count)]
 
 
@@ -161,26 +189,18 @@ def _group_exists(group: int) -> bool:
     return True
 
 
-def _follow(events: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Mapping[str, Any]]:
+def _follow(path: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Mapping[str, Any]]:
     """Events as they are appended, until the process has ended and all are read."""
     position, rest = start, b""
     while True:
         ended = process.poll() is not None
-        if events.exists():
-            with events.open("rb") as handle:
+        if path.exists():
+            with path.open("rb") as handle:
                 handle.seek(position)
                 fresh = handle.read()
             position += len(fresh)
             *lines, rest = (rest + fresh).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
+            yield from (event for line in lines if (event := events.parse(line)) is not None)
         if ended:
             return
         time.sleep(0.2)
-
-
-def _last_failure(events: Path, start: int) -> Mapping[str, Any] | None:
-    if not events.exists():
-        return None
-    told = [json.loads(line) for line in events.read_bytes()[start:].splitlines()]
-    return next((event for event in reversed(told) if event["kind"] == "failed"), None)

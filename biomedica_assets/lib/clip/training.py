@@ -6,12 +6,11 @@ Does not belong here: the process itself (``supervise``, ``worker``) and what be
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomedica_assets.lib.clip import interpolate, models, supervise
+from biomedica_assets.lib.clip import events, interpolate, models, supervise
 from biomedica_assets.lib.clip.profile import Profile
 from biomedica_assets.lib.clip.spec import RunSpec
 from biomedica_assets.lib.errors import PermanentFailure
@@ -69,9 +68,11 @@ class Told:
 
     @classmethod
     def read(cls, folder: Path) -> Told:
-        """Read the events of a run's folder. An epoch that was begun twice is told twice; the later telling counts."""
-        path = folder / EVENTS
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        """Read the events of a run's folder. An epoch that was begun twice is told twice; the later telling counts.
+
+        What is no whole line is passed over.
+        """
+        lines = events.read(folder / EVENTS)
         steps = {(e["epoch"], e["samples"]): e for e in lines if e["kind"] == "step"}
         return cls(
             steps=tuple(steps[key] for key in sorted(steps)),
@@ -101,6 +102,10 @@ class Plan:
         """The last complete checkpoint."""
         return self.folder / RUN / "checkpoints" / "epoch_latest.pt"
 
+    def kept(self, epoch: int) -> Path:
+        """The checkpoint after an epoch (counted from 1) that ``keep_every`` names."""
+        return self.folder / RUN / "checkpoints" / f"epoch_{epoch}.pt"
+
     @property
     def samples(self) -> int:
         """Samples asked for in an epoch; the loader rounds them up to whole batches of every worker."""
@@ -115,7 +120,7 @@ def train(plan: Plan, limits: Limits, progress: Progress) -> Told:
         PermanentFailure: there is nothing to train on, or the process says that another try would end the same way.
         supervise.TrainingFailed: the process ended early; a second call goes on at the last complete checkpoint.
     """
-    done = interpolate.load_training_checkpoint(plan.latest)[0] if plan.latest.exists() else 0
+    done = interpolate.epochs_done(plan.latest) if plan.latest.exists() else 0
     if done < plan.epochs:
         _supervise(plan, limits, progress, done)
     told = Told.read(plan.folder)
@@ -133,6 +138,7 @@ def _supervise(plan: Plan, limits: Limits, progress: Progress, done: int) -> Non
         arguments=arguments(plan), events=str(plan.folder / EVENTS), model_folders=plan.chosen.folders,
         seed=plan.seed, threads=plan.device.threads, sample_buffer=limits.sample_buffer,
         stream_retries=limits.stream_retries, most_broken_streams=limits.most_broken_streams,
+        lora_rank=plan.profile.lora_rank or 0, lora_alpha=plan.profile.lora_alpha, fused=plan.device.kind == "cuda",
     )  # fmt: skip
     a_pass = plan.samples
     progress.start(f"train {plan.folder.parent.name}", a_pass * plan.epochs, "samples")
@@ -153,31 +159,17 @@ def _supervise(plan: Plan, limits: Limits, progress: Progress, done: int) -> Non
 
 
 def arguments(plan: Plan) -> tuple[str, ...]:
-    """Command line of ``open_clip_train``.
-
-    Raises:
-        PermanentFailure: the profile does not fit the devices, or the split has less than a batch.
-    """
+    """Command line of ``open_clip_train``; that the profile fits is asked before, by ``profile.check_training``."""
     profile, device = plan.profile, plan.device
-    supervise.check_precision(device, profile.precision)
-    per_device = profile.batch_size // (profile.accumulate * device.count)
-    if per_device < 1:
-        raise PermanentFailure(
-            f"profile {profile.name}: batch_size {profile.batch_size} is too small for {device.count} devices with "
-            f"{profile.accumulate} accumulation steps"
-        )
-    if plan.samples < profile.batch_size:
-        raise PermanentFailure(
-            f"profile {profile.name}: batch_size {profile.batch_size} is more than the {plan.samples} samples of an "
-            f"epoch ({plan.data.unreadable} others are in formats that open_clip_train does not read); lower it"
-        )
+    per_device = profile.batch_size // (profile.accumulate * device.everywhere)
     wanted: dict[str, object] = {
         "train-data": plan.data.pattern, "train-num-samples": plan.samples, "dataset-type": "webdataset",
         "model": plan.chosen.name, "pretrained": plan.base, "logs": plan.folder, "name": RUN, "resume": "latest",
         "batch-size": per_device, "accum-freq": profile.accumulate, "epochs": plan.epochs,
         "lr": profile.learning_rate, "warmup": profile.warmup, "lr-scheduler": profile.scheduler,
         "beta1": profile.beta1, "beta2": profile.beta2, "eps": profile.epsilon, "wd": profile.weight_decay,
-        "precision": profile.precision, "workers": device.loader_workers, "seed": plan.seed, "save-frequency": 0,
+        "precision": profile.precision, "workers": device.loader_workers, "seed": plan.seed,
+        "save-frequency": profile.keep_every or 0,
         "log-every-n-steps": 10, "device": device.kind,
         "grad-clip-norm": profile.grad_clip_norm, "force-context-length": profile.context_length,
         "force-image-size": profile.image_size,
@@ -186,8 +178,11 @@ def arguments(plan: Plan) -> tuple[str, ...]:
         "image-interpolation": plan.preprocess.get("interpolation"),
         "image-resize-mode": plan.preprocess.get("resize_mode"),
     }  # fmt: skip
-    flags = {"save-most-recent": True, "siglip": profile.siglip, "grad-checkpointing": profile.grad_checkpointing}
-    if device.count > 1:
+    flags = {
+        "save-most-recent": True, "siglip": profile.siglip, "grad-checkpointing": profile.grad_checkpointing,
+        "lock-image": profile.lock_image, "lock-text": profile.lock_text, "torchcompile": profile.compile,
+    }  # fmt: skip
+    if device.everywhere > 1:
         flags |= {"local-loss": True, "gather-with-grad": True}
     pairs = [part for name, value in wanted.items() if value is not None for part in _words(name, value)]
     return (*pairs, *(f"--{name}" for name, on in flags.items() if on))

@@ -15,9 +15,9 @@ than one device). What is put around ``open_clip_train.main``, which stays as it
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import importlib
-import json
 import logging
 import os
 import random
@@ -25,13 +25,16 @@ import re
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from biomedica_assets.lib.clip import accounting, streams
+from biomedica_assets.lib.clip import accounting, lora, streams
+from biomedica_assets.lib.clip.events import Events
 from biomedica_assets.lib.clip.spec import FAILED, RunSpec
 from biomedica_assets.lib.store import atomic
+from biomedica_assets.lib.weights import one_line
 
 _LINE = re.compile(
     r"Train Epoch: (?P<epoch>\d+) \[\s*(?P<done>\d+)/(?P<total>\d+).*?Data \(t\): (?P<data>[\d.]+).*?"
@@ -46,22 +49,6 @@ class LossNotFinite(Exception):
 
 class EpochShort(Exception):
     """An epoch had fewer batches than it should."""
-
-
-class Events:
-    """JSON lines that the supervisor follows; whole lines only, from any process of the run."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, **event: Any) -> None:
-        """Append one event."""
-        line = (json.dumps(event, sort_keys=True) + "\n").encode()
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
 
 
 class LossGuard:
@@ -185,6 +172,12 @@ def install(spec: RunSpec) -> None:
     parallel.DistributedDataParallel = _on_any_device(parallel.DistributedDataParallel)
     for folder in spec.model_folders:
         open_clip.add_model_config(folder)
+    if spec.fused:
+        main_module.optim = types.SimpleNamespace(AdamW=functools.partial(torch.optim.AdamW, fused=True))
+    if spec.lora_rank:
+        main_module.create_model_and_transforms = lora.added_to(
+            main_module.create_model_and_transforms, spec.lora_rank, spec.lora_alpha
+        )
     if int(os.environ.get("RANK", "0")) == 0:
         logging.getLogger().addHandler(ProgressHandler(events, guard))
 
@@ -229,20 +222,37 @@ def die_with_parent() -> None:
             os._exit(1)
 
 
-def launch(spec: str, devices: int) -> int:
-    """Train on several devices: ``torchrun`` in this process, so that it too dies with the one that started it."""
+def launch(spec: str, devices: int, nodes: int = 1, rendezvous: str = "") -> int:
+    """Train on several devices: ``torchrun`` in this process, so that it too dies with the one that started it.
+
+    Args:
+        spec: file of the run.
+        devices: of this node.
+        nodes: machines that train together; this function is called on each of them.
+        rendezvous: HOST:PORT where they meet.
+    """
     die_with_parent()
     torchrun: Any = importlib.import_module("torch.distributed.run")
-    torchrun.main(
-        ["--standalone", "--nnodes=1", f"--nproc-per-node={devices}", "-m", __spec__.name, spec]  # pyright: ignore[reportOptionalMemberAccess]
+    # Nodes of one run meet under its name: two runs at one place do not mix.
+    name = hashlib.sha256(str(Path(spec).resolve()).encode()).hexdigest()[:16]
+    meet = (
+        ["--standalone", "--nnodes=1"]
+        if nodes == 1
+        else [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", f"--rdzv-id={name}"]
     )
+    torchrun.main([*meet, f"--nproc-per-node={devices}", "-m", "biomedica_assets.lib.clip.worker", spec])
     return 0
 
 
 def main(argv: list[str]) -> int:
-    """Train as the specification says: ``SPEC`` in this process, ``SPEC N`` on N devices; exit codes as in ``spec``."""
+    """Train as the specification says; exit codes as in ``spec``.
+
+    ``SPEC`` in this process, ``SPEC N`` on N devices, ``SPEC N NODES HOST:PORT`` on N devices of each of several nodes.
+    """
     if len(argv) == 2:
         return launch(argv[0], int(argv[1]))
+    if len(argv) == 4:
+        return launch(argv[0], int(argv[1]), int(argv[2]), argv[3])
     spec = RunSpec.read(Path(argv[0]))
     die_with_parent()
     torch: Any = importlib.import_module("torch")
@@ -257,10 +267,22 @@ def main(argv: list[str]) -> int:
         # StreamsBroken may be over in a minute (a network); the other two would come again.
         events.write(kind="failed", why=str(error), permanent=not isinstance(error, streams.StreamsBroken))
         return FAILED
+    except Exception as error:
+        # The traceback goes to the log, among what torch prints; the reason goes to whoever waits for it.
+        events.write(kind="failed", why=reason(error), permanent=False)
+        raise
     if int(os.environ.get("RANK", "0")) == 0:
         peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_rss()
         events.write(kind="done", peak_bytes=peak, code=code or 0)
     return int(code or 0)
+
+
+def reason(error: Exception) -> str:
+    """An error of a library in one line, with what to do where that is known."""
+    text = f"{type(error).__name__}: {one_line(error)}"
+    if "out of memory" in text.lower() or isinstance(error, MemoryError):
+        text += " (lower batch_size, raise accumulate, or set grad_checkpointing: true in the profile)"
+    return text
 
 
 def _peak_rss() -> int:

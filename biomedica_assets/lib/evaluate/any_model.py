@@ -12,9 +12,9 @@ import polars as pl
 
 from biomedica_assets.lib.evaluate import retrieval_stage, rows, zero_shot_stage
 from biomedica_assets.lib.evaluate.encoder import open_model
-from biomedica_assets.lib.evaluate.index import index_task
-from biomedica_assets.lib.evaluate.models import ModelSpec
-from biomedica_assets.lib.evaluate.recipe_stage import Models, OpenModel, Row, check_names
+from biomedica_assets.lib.evaluate.index import TaskIndex, index_task
+from biomedica_assets.lib.evaluate.models import ModelSpec, WeightsMissing
+from biomedica_assets.lib.evaluate.recipe_stage import Models, OpenModel, Row, ScoreTable, check_names, rows_without
 from biomedica_assets.lib.evaluate.scoring import EvalConfig, score_key
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.progress import SILENT, Progress
@@ -68,18 +68,40 @@ def score_models(
         that cannot be scored has the status ``excluded`` with its reason, and no value.
 
     Raises:
-        WeightsMissing: a model cannot be loaded.
+        WeightsMissing: none of the models can be loaded; one among others is left out with that reason.
         TaskError: the files of a task are not what its description says.
     """
     config = config or EvalConfig()
     check_names(models, [source.task.name for source in sources])
     wanted = [(source, index_task(source)) for source in sources]
-    loaded, found = Models(config, opener), list[Row]()
+    loaded, found, lost = Models(config, opener), list[Row](), list[str]()
     for spec in models:
-        model_digest = loaded.digest(spec)
-        for source, index in wanted:
-            kind = retrieval_stage.SCORES if source.task.kind in retrieval_stage.KINDS else zero_shot_stage.SCORES
-            scores = kind.score(source, index, loaded.encoder(spec), cache, config, progress)
-            key = score_key(model_digest, index, config)
-            found += kind.rows(rows.identity(spec, scores.index, model_digest, key), scores)
+        try:
+            found += _scored(spec, wanted, loaded, cache, config, progress)
+        except WeightsMissing as error:
+            lost.append(str(error))
+            found += [row for source, index in wanted for row in rows_without(_kind(source), spec, index, str(error))]
+    if models and len(lost) == len(models):
+        raise WeightsMissing("; ".join(lost))
     return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in found], schema=SCHEMA)
+
+
+def _scored(
+    spec: ModelSpec,
+    wanted: Sequence[tuple[TaskSource, TaskIndex]],
+    loaded: Models,
+    cache: Path,
+    config: EvalConfig,
+    progress: Progress,
+) -> list[Row]:
+    model_digest, found = loaded.digest(spec), list[Row]()
+    for source, index in wanted:
+        kind = _kind(source)
+        scores = kind.score(source, index, loaded.encoder(spec), cache, config, progress)
+        key = score_key(model_digest, index, config)
+        found += kind.rows(rows.identity(spec, scores.index, model_digest, key), scores)
+    return found
+
+
+def _kind(source: TaskSource) -> ScoreTable:
+    return retrieval_stage.SCORES if source.task.kind in retrieval_stage.KINDS else zero_shot_stage.SCORES

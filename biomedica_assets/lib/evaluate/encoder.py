@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from biomedica_assets.lib.evaluate.models import HUB, ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.task import Image
 from biomedica_assets.lib.store.manifest import digest
+from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
 
 F32 = NDArray[np.float32]
 TEXT_BATCH = 256
@@ -133,14 +134,22 @@ def _load(spec: ModelSpec, device: str, precision: str) -> tuple[Any, Any, Any]:
     spec.check_weights()
     if spec.weights is None and not name.startswith(HUB):
         torch.manual_seed(spec.seed)
+    given = spec.weights_path()
     try:
+        if given is not None:
+            check_file(given)
         model, _, transform = open_clip.create_model_and_transforms(
             name, pretrained=spec.weights, precision=precision, device=device, pretrained_text=False,
             weights_only=True, **_preprocessing(spec.weights),
         )  # fmt: skip
         tokenizer = open_clip.get_tokenizer(name)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise WeightsMissing(_advice(spec, error)) from error
+        if given is not None:
+            check_finite(model.state_dict(), given)
+    except BadWeights as error:
+        raise WeightsMissing(f"model {spec.name}: {error}") from error
+    except Exception as error:
+        # Each format's reader has its own errors, none of them derived from another's.
+        raise WeightsMissing(_advice(spec, one_line(error))) from error
     if spec.weights is None and name.startswith(HUB) and not _has_weights(spec):
         raise WeightsMissing(_advice(spec, "the repository's weights could not be fetched"))
     return model.eval(), transform, tokenizer

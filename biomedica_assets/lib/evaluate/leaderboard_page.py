@@ -111,14 +111,15 @@ def _view(board: Board) -> dict[str, Any]:
     keys = ours.select("recipe", "model", "provenance").unique(maintain_order=True).to_dicts()
     averages = ours.filter(pl.col("scope") != "task").sort("scope", descending=True)["name"].unique(maintain_order=True)
     tasks = ours.filter(scope="task")
-    overall = ours.filter(name=leaderboard.ALL_TASKS)
+    main = leaderboard.main_average(board.table)
+    overall = ours.filter(pl.col("name") == main)
     citations = list(dict.fromkeys(board.table["citation"].drop_nulls()))
     view: dict[str, Any] = {
         "recipes": recipes,
         "averages": averages.to_list(),
-        "overall": _overall_rows(ours, keys, averages.to_list()),
+        "overall": _overall_rows(ours, keys, averages.to_list(), main),
         "n_common": overall["n_tasks"].max() or 0,
-        "searched": leaderboard.RETRIEVAL in averages,
+        "main": main,
         "tasks": [
             _task(tasks.filter(name=n), board.details.filter(name=n), recipes)
             for n in tasks["name"].unique(maintain_order=True)
@@ -149,8 +150,8 @@ def _view(board: Board) -> dict[str, Any]:
     return view
 
 
-def _overall_rows(ours: pl.DataFrame, keys: Sequence[Row], averages: Sequence[str]) -> list[Row]:
-    """One row per model, best mean over the classification tasks first, without models that have no mean at all."""
+def _overall_rows(ours: pl.DataFrame, keys: Sequence[Row], averages: Sequence[str], main: str) -> list[Row]:
+    """One row per model, best main average first, without models that have no mean at all."""
     rows: list[Row] = []
     best = {n: ours.filter(name=n)["value"].max() for n in averages}
     for key in keys:
@@ -159,7 +160,7 @@ def _overall_rows(ours: pl.DataFrame, keys: Sequence[Row], averages: Sequence[st
         if not found:
             continue
         first: Row = next(iter(found.values()))
-        rank = found.get(leaderboard.ALL_TASKS, {}).get("value")
+        rank = found.get(main, {}).get("value")
         rows.append(
             key
             | {
@@ -194,7 +195,7 @@ def _task(scores: pl.DataFrame, details: pl.DataFrame, recipes: Sequence[str]) -
                 "n": f"{r['n']:,}",
                 "n_groups": f"{r['n_groups']:,}",
                 "overlap": ""
-                if r["share"] is None or r["provenance"] in ("base", "other")
+                if r["share"] is None or r["provenance"] in ("base", "other", leaderboard.FLOOR)
                 else f"{100 * r['share']:.2f}",
             }
             for r in rows

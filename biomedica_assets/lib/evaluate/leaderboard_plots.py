@@ -10,10 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from biomedica_assets.lib.evaluate.leaderboard import ALL_TASKS, model_label
+from biomedica_assets.lib.evaluate.leaderboard import main_average, model_label
 from biomedica_assets.lib.report import Picture
 
-COLOURS = {"ours": "#0b6e99", "interpolated": "#7a3e9d", "base": "#6b6b6b", "other": "#2f7d32", "published": "#b35900"}
+COLOURS = {
+    "ours": "#0b6e99", "interpolated": "#7a3e9d", "base": "#6b6b6b", "other": "#2f7d32", "random": "#a0a0a0",
+    "published": "#b35900",
+}  # fmt: skip
 MARKERS = "osD^vP*Xh<>p"
 TASKS_PER_PICTURE = 24
 
@@ -29,8 +32,14 @@ def pictures(board: pl.DataFrame) -> list[Picture]:
         made.append(_dots(board.filter((pl.col("scope") == "task") & pl.col("name").is_in(chosen)), chosen, title))
     averages = board.filter(pl.col("scope").is_in(["domain", "overall"]) & (pl.col("provenance") != "published"))
     if averages.height:
-        made.append(_dots(averages, sorted(set(averages["name"])), "Mean per domain, over the tasks all models have"))
-    costed = board.filter((pl.col("name") == ALL_TASKS) & pl.col("compute").is_not_null())
+        made.append(
+            _dots(
+                averages,
+                sorted(set(averages["name"])),
+                "Mean per group and metric, over the tasks all have",
+            )
+        )
+    costed = board.filter((pl.col("name") == main_average(board)) & pl.col("compute").is_not_null())
     if costed.height:
         made.append(_cost(costed))
     return made
@@ -97,7 +106,7 @@ def _cost(rows: pl.DataFrame) -> Picture:
     axes.set_xscale("log")
     axes.margins(x=0.25)
     axes.set_xlabel("training compute (FLOPs)")
-    axes.set_ylabel("mean of primary metrics")
+    axes.set_ylabel(str(rows["name"][0]))
     axes.grid(color="#e3e3e3", linewidth=0.8)
     title = "Training compute against score"
     axes.set_title(title, loc="left", fontsize=12)

@@ -19,7 +19,9 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import CONTAMINATION, LEADERBOARD, RETRIEVAL_SCORES, ZERO_SHOT_SCORES
 
-VERSION = "leaderboard-3"
+VERSION = "leaderboard-4"
+MOST_NAMED = 4
+"""Tasks of one reason that are named one by one."""
 
 
 def publish_leaderboard(
@@ -114,7 +116,12 @@ def _details(zero_shot: pl.DataFrame, retrieval: pl.DataFrame, contamination: pl
 
 def _excluded(zero_shot: pl.DataFrame, retrieval: pl.DataFrame) -> pl.DataFrame:
     both = pl.concat([f.select("task", "model", "status", "reason") for f in (zero_shot, retrieval)])
-    return both.filter(pl.col("status") == "excluded").unique(maintain_order=True)
+    left_out = both.filter(pl.col("status") == "excluded").unique(maintain_order=True)
+    # A model that could not be had has the same reason on every task: one line, not one for each.
+    together = left_out.group_by("model", "reason", maintain_order=True).agg(pl.col("task").unique(maintain_order=True))
+    n = pl.col("task").list.len()
+    named = pl.when(n > MOST_NAMED).then(pl.format("{} tasks", n)).otherwise(pl.col("task").list.join(", "))
+    return together.select(named.alias("task"), "model", "reason")
 
 
 def _comparisons(lake: Lake, zero_shot: pl.DataFrame) -> pl.DataFrame:

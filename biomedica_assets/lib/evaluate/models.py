@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.resources
 import re
 from pathlib import Path
@@ -17,8 +16,9 @@ import yaml
 
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.manifest import digest
+from biomedica_assets.lib.weights import BadWeights, file_digest
 
-Provenance = Literal["ours", "base", "interpolated", "other", "published"]
+Provenance = Literal["ours", "base", "interpolated", "other", "published", "random"]
 HUB = "hf-hub:"
 RANDOM = "random"
 
@@ -37,13 +37,14 @@ class ModelSpec:
         weights: path of a weights file (safetensors, or a ``.pt`` that loads with weights_only), an open_clip tag, or
             None for random weights of ``seed``.
         provenance: ours (trained here), base (where training began), interpolated (WiSE-FT), other (trained by others,
-            scored here), published (numbers that others printed).
+            scored here), published (numbers that others printed), random (not trained: the floor).
         digest: identifies the weights; None to work it out (from the file, else from the loaded parameters).
         seed: of random weights.
         compute: training compute in FLOPs, None if unknown.
         samples_seen: training samples seen, None if unknown.
         alpha: weight of the trained model in an interpolation.
         note: what a reader must know.
+        missing: why the model cannot be had, where that is known before it is loaded.
     """
 
     name: str
@@ -56,23 +57,30 @@ class ModelSpec:
     samples_seen: int | None = None
     alpha: float | None = None
     note: str | None = None
+    missing: str | None = None
 
     def known_digest(self) -> str | None:
         """Digest of architecture and weights without loading them; None if only loading can tell.
 
         Raises:
-            WeightsMissing: ``weights`` or the config is a path and there is no such file.
+            WeightsMissing: ``weights`` or the config is a path and there is no such file, or the model is known not to
+                be had.
         """
+        if self.missing is not None:
+            raise WeightsMissing(self.missing)
         config = self.config_path()
         shape = _file_sha256(config, self.name) if config else self.architecture
         if self.digest is not None:
             return digest(shape, self.digest)
         if self.weights is None:
             return None if self.architecture.startswith(HUB) else digest(shape, f"random:{self.seed}")
-        path = Path(self.weights)
-        if path.suffix or path.is_absolute():
-            return digest(shape, _file_sha256(path, self.name))
-        return None
+        path = self.weights_path()
+        return digest(shape, _file_sha256(path, self.name)) if path is not None else None
+
+    def weights_path(self) -> Path | None:
+        """The file of the weights, if ``weights`` is not a tag of open_clip."""
+        path = Path(self.weights) if self.weights is not None else None
+        return path if path is not None and (path.suffix or path.is_absolute()) else None
 
     def check_weights(self) -> None:
         """Make sure that a weights file is the one whose digest is known; all of it is read to be loaded anyway.
@@ -171,10 +179,6 @@ def _known(entry: dict[str, Any]) -> KnownModel:
 
 def _file_sha256(path: Path, name: str) -> str:
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsMissing(
-            f"model {name}: cannot read {path} ({error.strerror or error}). Set its weights to a file that exists, or "
-            "train the recipe first."
-        ) from error
+        return file_digest(path)
+    except BadWeights as error:
+        raise WeightsMissing(f"model {name}: {error}, or train the recipe first") from error

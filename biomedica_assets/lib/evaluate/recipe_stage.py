@@ -18,7 +18,7 @@ from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.evaluate import rows
 from biomedica_assets.lib.evaluate.encoder import Encoder, open_model
 from biomedica_assets.lib.evaluate.index import TaskIndex, index_task
-from biomedica_assets.lib.evaluate.models import ModelSpec
+from biomedica_assets.lib.evaluate.models import ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.scoring import VERSION, EvalConfig, Scores, score_key
 from biomedica_assets.lib.evaluate.task import NAME, TaskSource
 from biomedica_assets.lib.progress import SILENT, Progress
@@ -114,7 +114,7 @@ def fill(
         Report; items are test items, counted once however many models answer them.
 
     Raises:
-        WeightsMissing: a model cannot be loaded.
+        WeightsMissing: a checkpoint of ours cannot be loaded; one of others is left out with that reason.
         TaskError: the files of a task are not what its description says.
     """
     began = time.monotonic()
@@ -154,6 +154,12 @@ def fill(
     )
 
 
+def rows_without(kind: ScoreTable, spec: ModelSpec, index: TaskIndex, why: str) -> list[Row]:
+    """Rows that say of a task that a model could not be had."""
+    nothing = digest("not loaded", spec.name)
+    return kind.rows(rows.identity(spec, index, nothing, nothing), Scores(index, excluded=why))
+
+
 def check_names(models: Sequence[ModelSpec], tasks: Sequence[str]) -> None:
     """Refuse names that are double or could lead out of the scores folder.
 
@@ -181,19 +187,42 @@ def _score(
     """Every model on every task; a score whose model, data and settings are those of an earlier run is taken over."""
     earlier, made = rows.earlier(lake, kind.table, recipe), _Made()
     for spec in models:
-        model_digest = loaded.digest(spec)
-        for source, index in wanted:
-            task = source.task
-            key = score_key(model_digest, index, config)
-            old = rows.with_key(earlier, spec, task, key)
-            if old is not None and kind.kept(folder, old):
-                made.rows += old
-                made.reused += 1
-                made.rejects.setdefault(task.name, rows.earlier_rejects(lake, kind.table, recipe, task))
-                continue
-            cache = lake.root / "scores" / "features"
-            scores = kind.score(source, index, loaded.encoder(spec), cache, config, progress)
-            made.rejects[task.name] = scores.index.rejects
-            made.rows += kind.rows(rows.identity(spec, scores.index, model_digest, key), scores)
-            kind.write(folder, spec, scores)
+        try:
+            _score_model(lake, recipe, spec, wanted, kind, config, folder, loaded, progress, earlier, made)
+        except WeightsMissing as error:
+            if spec.provenance != "other":
+                raise
+            made.rows = [row for row in made.rows if row["model"] != spec.name]
+            made.rows += [row for _, index in wanted for row in rows_without(kind, spec, index, str(error))]
     return made
+
+
+def _score_model(
+    lake: Lake,
+    recipe: str,
+    spec: ModelSpec,
+    wanted: Sequence[tuple[TaskSource, TaskIndex]],
+    kind: ScoreTable,
+    config: EvalConfig,
+    folder: Path,
+    loaded: Models,
+    progress: Progress,
+    earlier: pl.DataFrame,
+    made: _Made,
+) -> None:
+    """One model on every task, into ``made``."""
+    model_digest = loaded.digest(spec)
+    for source, index in wanted:
+        task = source.task
+        key = score_key(model_digest, index, config)
+        old = rows.with_key(earlier, spec, task, key)
+        if old is not None and kind.kept(folder, old):
+            made.rows += old
+            made.reused += 1
+            made.rejects.setdefault(task.name, rows.earlier_rejects(lake, kind.table, recipe, task))
+            continue
+        cache = lake.root / "scores" / "features"
+        scores = kind.score(source, index, loaded.encoder(spec), cache, config, progress)
+        made.rejects[task.name] = scores.index.rejects
+        made.rows += kind.rows(rows.identity(spec, scores.index, model_digest, key), scores)
+        kind.write(folder, spec, scores)

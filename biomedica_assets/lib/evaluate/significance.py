@@ -96,7 +96,7 @@ def compare_all(answers: Mapping[str, Mapping[str, pl.DataFrame]], *, replicates
         seed: of the bootstrap.
 
     Returns:
-        ``SCHEMA``; ``p_holm`` adjusts ``p_bootstrap`` over the tasks of a pair.
+        ``SCHEMA``; ``p_holm`` adjusts ``p_bootstrap`` over all pairs and tasks together.
     """
     rows: list[dict[str, object]] = []
     for task, by_model in answers.items():
@@ -124,8 +124,6 @@ def compare_all(answers: Mapping[str, Mapping[str, pl.DataFrame]], *, replicates
                 }
             )
     frame = pl.DataFrame(rows, schema=pl.Schema({k: v for k, v in SCHEMA.items() if k != "p_holm"}), orient="row")
-    adjusted = [
-        part.with_columns(p_holm=pl.Series(holm(part["p_bootstrap"].to_list()), dtype=pl.Float64()))
-        for part in frame.partition_by("model_a", "model_b", maintain_order=True)
-    ]
-    return pl.concat(adjusted).select(SCHEMA.names()) if adjusted else pl.DataFrame(schema=SCHEMA)
+    return frame.with_columns(p_holm=pl.Series(holm(frame["p_bootstrap"].to_list()), dtype=pl.Float64())).select(
+        SCHEMA.names()
+    )

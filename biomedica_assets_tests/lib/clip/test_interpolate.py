@@ -52,7 +52,7 @@ def test_equal_weights_with_several_metadata_give_equal_files(tmp_path):
 
 def test_a_damaged_file_and_a_pickle_with_code_are_refused(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"\x00" * 64)
-    with pytest.raises(PermanentFailure, match="cannot be read as safetensors"):
+    with pytest.raises(PermanentFailure, match="is no safetensors file"):
         interpolate.load(tmp_path / "x.safetensors")
     torch.save({"epoch": 1, "state_dict": {"w": print}}, tmp_path / "x.pt")
     with pytest.raises(PermanentFailure, match="is not a training checkpoint"):

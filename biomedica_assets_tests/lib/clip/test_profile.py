@@ -11,7 +11,7 @@ GOOD = {"model": "ViT-B-32", "pretrained": None, "batch_size": 8, "learning_rate
 
 
 def test_all_shipped_profiles_load():
-    assert profile.names() == ["bmc-clip", "demo", "laptop", "siglip"]
+    assert profile.names() == ["bmc-clip", "card", "demo", "laptop", "lit", "long-captions", "lora", "siglip"]
     for name in profile.names():
         assert profile.load(name).name == name
 
@@ -32,8 +32,30 @@ def test_bmc_clip_is_the_published_recipe():
         ({"batch_size": 0}, "batch_size is 0, expected a number above 0"),
         ({"precision": "fp8"}, "precision is 'fp8', expected one of fp32, bf16"),
         ({"accumulate": 3}, "batch_size 8 is no multiple of accumulate 3"),
-        ({"alphas": [0.5, 1.0]}, "expected numbers between 0 and 1"),
+        ({"alphas": [0.5, 1.0]}, "expected a list of numbers between 0 and 1"),
         ({"context_length": 4096}, "context_length is 4096, expected 8 to 512"),
+        ({"epochs": 2.5}, "epochs is 2.5, expected a number above 0, a whole one"),
+        ({"epochs": True}, "epochs is True, expected a number above 0"),
+        ({"beta2": 1.5}, "beta2 is 1.5, expected a number from 0 to below 1"),
+        ({"scheduler": "linear"}, "scheduler is 'linear', expected one of cosine, const"),
+        ({"image_size": 0}, "image_size is 0, expected 16 to 2048 pixels"),
+        ({"alphas": "0.5"}, "alphas is '0.5', expected a list of numbers between 0 and 1"),
+        ({"alphas": ["0.5"]}, r"alphas is \['0.5'\], expected a list of numbers between 0 and 1"),
+        ({"alphas": [0.251, 0.252]}, "two would be called 0.25"),
+        ({"alphas": [0.001]}, "two would be called 0.00"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3', expected a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number above 0"),
+        ({"siglip": "no"}, "siglip is 'no', expected true or false, without quotes"),
+        ({"siglip": 1}, "siglip is 1, expected true or false"),
+        ({"weight_decay": -1}, "weight_decay is -1, expected a number of 0 or more"),
+        ({"epochs_by_recipe": {"full": 0.5}}, "epochs_by_recipe is .*expected recipes and their passes"),
+        ({"model": ""}, "model is '', expected text"),
+        ({"model": 32}, "model is 32, expected text"),
+        ({"batch_size": None}, "batch_size is None, expected a number above 0"),
+        ({"max_samples": 0}, "max_samples is 0, expected a number above 0, a whole one or null"),
+        ({"lora_rank": 4, "lock_image": True}, "lora_rank is 4 and a tower is locked"),
+        ({"lock_image": True, "lock_text": True}, "nothing would be trained"),
+        ({"keep_best": True}, "keep_every must say"),
     ],
 )
 def test_a_wrong_field_is_named(change, said):
@@ -51,7 +73,7 @@ def test_a_profile_of_the_data_directory_replaces_a_shipped_one(tmp_path):
         "{model: RN50, pretrained: null, batch_size: 4, learning_rate: 1, epochs: 1, source: x}"
     )
     assert profile.load("demo", tmp_path).model == "RN50"
-    with pytest.raises(PermanentFailure, match="there is no training profile 'bmc'; there are bmc-clip, demo"):
+    with pytest.raises(PermanentFailure, match="there is no training profile 'bmc'; there are bmc-clip, card, demo"):
         profile.load("bmc", tmp_path)
 
 
@@ -67,10 +89,31 @@ def test_a_batch_is_shared_by_devices_and_accumulation(tmp_path):
     assert line[line.index("--batch-size") + 1] == "1024"
     assert line[line.index("--accum-freq") + 1] == "2"
     assert {"--local-loss", "--gather-with-grad", "--grad-checkpointing"} <= set(line)
-    with pytest.raises(PermanentFailure, match="too small for 8 devices"):
-        arguments(plan(profile.parse(GOOD | {"batch_size": 4}, "m", "m"), 8))
+
+
+def test_a_profile_that_does_not_fit_the_recipe_or_the_devices_is_refused():
+    small = profile.parse(GOOD | {"batch_size": 4}, "m", "m")
+    with pytest.raises(PermanentFailure, match="batch_size 4 is too small for 8 devices"):
+        profile.check_training(small, "full", samples=100, unreadable=0, devices=8)
+    wide = profile.load("bmc-clip")
     with pytest.raises(PermanentFailure, match=r"more than the 8191 samples of an epoch \(7 others are in formats"):
-        arguments(plan(profile.load("bmc-clip"), 4, samples=8191))
+        profile.check_training(wide, "full", samples=8191, unreadable=7, devices=4)
+    with pytest.raises(PermanentFailure, match="warmup is 1000 steps, expected fewer than the 27 of the whole"):
+        profile.check_training(wide, "full", samples=3 * 8192, unreadable=0, devices=4)
+    profile.check_training(wide, "full", samples=112 * 8192, unreadable=0, devices=4)
+
+
+def test_numbers_in_scientific_notation_are_numbers_and_text_stays_text(tmp_path):
+    """YAML 1.1, which PyYAML reads, takes 1e-3 for text; whoever writes a learning rate means YAML 1.2."""
+    body = "{{model: m, pretrained: null, batch_size: 4, learning_rate: {}, epochs: 1, source: x}}"
+    for text, value in (("1e-3", 1e-3), ("1.5E-4", 1.5e-4), ("2.0e-6", 2e-6), ("3", 3)):
+        (tmp_path / "mine.yaml").write_text(body.format(text))
+        assert profile.load("mine", tmp_path).learning_rate == value
+    (tmp_path / "mine.yaml").write_text(body.format("'1e-3'"))
+    with pytest.raises(PermanentFailure, match=r"mine.yaml: learning_rate is '1e-3', expected a number above 0"):
+        profile.load("mine", tmp_path)
+    (tmp_path / "mine.yaml").write_text(body.format("1").replace("source: x", "source: 1e-3x"))
+    assert profile.load("mine", tmp_path).source == "1e-3x"
 
 
 def test_images_are_prepared_as_the_base_weights_want_them(tmp_path):

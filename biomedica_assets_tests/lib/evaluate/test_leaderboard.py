@@ -50,11 +50,11 @@ def lake(tmp_path):
 def test_means_are_over_the_tasks_that_all_models_have(lake):
     publish_leaderboard(lake)
     board = lake.read(LEADERBOARD, None)
-    overall = board.filter(name=leaderboard.ALL_TASKS)
+    overall = board.filter(name=f"{leaderboard.PUBLIC}, balanced accuracy")
     assert dict(overall.select("model", "value").iter_rows()) == pytest.approx({"good": 1.0, "bad": 1 / 3})
     assert overall["n_tasks"].to_list() == [2, 2]
     assert set(board.filter((pl.col("scope") == "domain") & (pl.col("provenance") != "published"))["name"]) == {
-        "painting", "drawing",
+        "painting, balanced accuracy", "drawing, balanced accuracy",
     }  # fmt: skip
 
 
@@ -62,6 +62,74 @@ def test_a_model_that_lacks_a_task_takes_it_out_of_everyones_mean():
     rows = [("r", "a", "x", 0.9), ("r", "a", "y", 0.1), ("r", "b", "x", 0.5)]
     scores = pl.DataFrame(rows, schema=["recipe", "model", "name", "value"], orient="row")
     assert leaderboard.common_tasks(scores) == ["x"]
+
+
+def _score(model, task, metric, value, domain="pathology", provenance="ours", status="scored"):
+    number = {"value": value, "low": value, "high": value, "se": 0.01, "chance": 0.5} if value is not None else {}
+    blank = {"value": None, "low": None, "high": None, "se": None, "chance": None}
+    return ZERO_SHOT_SCORES.frame([
+        dict.fromkeys(ZERO_SHOT_SCORES.schema.names()) | blank | number | {
+            "recipe": "full", "model": model, "provenance": provenance, "task": task, "metric": metric, "primary": True,
+            "domain": domain, "status": status, "suite": "s", "title": task, "task_kind": "single_label", "n": 9,
+            "n_groups": 9, "model_digest": "d", "data_digest": "d", "score_key": "k",
+        }
+    ])  # fmt: skip
+
+
+def _board(*rows):
+    scores = pl.concat([row.with_columns(recipe=pl.lit("full")) for row in rows])
+    nothing = RETRIEVAL_SCORES.empty().with_columns(recipe=pl.lit(None, pl.String()))
+    overlap = CONTAMINATION.empty().with_columns(recipe=pl.lit(None, pl.String()))
+    board = leaderboard.build(scores, nothing, overlap, COSTS.clear())
+    return board.filter(pl.col("provenance") != "published")
+
+
+def test_averages_are_over_one_metric_and_own_tasks_stay_apart():
+    """Percent of accuracy and of AUROC are not one scale, and own articles are not a public benchmark."""
+    board = _board(
+        _score("a", "x", "accuracy", 0.2), _score("a", "y", "accuracy", 0.4), _score("a", "z", "macro_auroc", 0.9),
+        _score("a", "held_out_kinds", "accuracy", 1.0, domain=leaderboard.OWN),
+    )  # fmt: skip
+    overall = dict(board.filter(scope="overall").select("name", "value").iter_rows())
+    assert overall == pytest.approx(
+        {"public tasks, accuracy": 0.3, "public tasks, macro auroc": 0.9, "own articles, accuracy": 1.0}
+    )
+    assert set(board.filter(scope="domain")["name"]) == {"pathology, accuracy", "pathology, macro auroc"}
+    assert leaderboard.main_average(board) == "public tasks, accuracy"
+
+
+def test_a_data_set_counts_once_however_many_tasks_were_cut_from_it():
+    """Lung and colon of LC25000 are one data set, and the released copy of it is the same again."""
+    board = _board(
+        _score("a", "lc25000_lung", "accuracy", 0.2), _score("a", "lc25000_colon", "accuracy", 0.4),
+        _score("a", "evalset_lc25000.lung", "accuracy", 0.6), _score("a", "chexpert", "accuracy", 1.0),
+    )  # fmt: skip
+    row = board.filter(name="public tasks, accuracy").row(0, named=True)
+    assert row["value"] == pytest.approx((0.4 + 1.0) / 2)
+    assert row["n_tasks"] == 4
+
+
+def test_every_task_that_datasets_name_is_registered_or_a_part_of_one():
+    import fnmatch
+    import importlib.resources
+
+    import yaml
+
+    text = (importlib.resources.files("biomedica_assets.lib.evaluate") / "datasets.yaml").read_text()
+    known = list(load_registry())
+    for names in yaml.safe_load(text).values():
+        for name in names:
+            expanded = name.startswith("evalset_") and any(name.startswith(task) for task in known)
+            assert expanded or fnmatch.filter(known, name), name
+
+
+def test_a_model_without_any_value_takes_no_task_out_of_the_others_means():
+    """It could not be had: it leaves out its own line and no other."""
+    board = _board(
+        _score("a", "x", "accuracy", 0.2),
+        _score("b", "x", "accuracy", None, provenance="other", status="excluded"),
+    )
+    assert board.filter(name="public tasks, accuracy")["model"].to_list() == ["a"]
 
 
 def test_published_numbers_carry_their_citation_and_stay_out_of_our_means(lake):
@@ -78,7 +146,7 @@ def test_published_numbers_carry_their_citation_and_stay_out_of_our_means(lake):
 
 def test_what_was_trained_on_is_shown_for_our_model_and_not_for_the_base(lake):
     publish_leaderboard(lake)
-    board = lake.read(LEADERBOARD, None).filter(name=leaderboard.ALL_TASKS)
+    board = lake.read(LEADERBOARD, None).filter(name=f"{leaderboard.PUBLIC}, balanced accuracy")
     shares = dict(board.select("model", "contaminated").iter_rows())
     assert shares["good"] == pytest.approx(1 / 12)  # the first image of one and two, and of twelve pairs none other
     assert shares["bad"] is None
