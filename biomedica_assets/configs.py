@@ -39,7 +39,8 @@ from biomedica_assets.settings import Settings
 NOT_IN_A_RELEASE = {
     "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "pubmed", "pubmed_email", "pubmed_api_key_file",
     "pubmed_endpoint", "release_version", "release_name", "encoder_weights", "embed_batch", "training_profile",
-    "device", "devices", "loader_workers", "sample_buffer", "most_broken_streams", "compare", "workers",
+    "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",
+    "workers",
     "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
@@ -148,7 +149,10 @@ def training_profile(settings: Settings) -> profile.Profile:
 
 def training_device(settings: Settings) -> Device:
     """Where checkpoints are trained."""
-    return pick_device(settings.device, settings.devices, settings.loader_workers, settings.workers)
+    device = pick_device(settings.device, settings.devices, settings.loader_workers, settings.workers)
+    if settings.nodes > 1 and not settings.rendezvous:
+        raise PermanentFailure(f"nodes is {settings.nodes}; set rendezvous to HOST:PORT of the first of them")
+    return dataclasses.replace(device, nodes=settings.nodes, rendezvous=settings.rendezvous)
 
 
 def training_limits(settings: Settings) -> Limits:

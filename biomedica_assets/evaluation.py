@@ -80,9 +80,12 @@ def models(lake: Lake, recipe: str) -> list[ModelSpec]:
 
 
 def floor(lake: Lake, recipe: str, seed: int) -> ModelSpec:
-    """The architecture of a recipe's checkpoints with random weights: what no training at all scores."""
+    """The architecture of a recipe's checkpoints with random weights: what no training at all scores.
+
+    Of another seed than training's, whose base may be random too.
+    """
     config = lake.read(CHECKPOINTS, recipe)["config"][0]
-    return ModelSpec(f"{recipe}-{FLOOR}", str(lake.root / config), None, FLOOR, seed=seed)
+    return ModelSpec(f"{recipe}-{FLOOR}", str(lake.root / config), None, FLOOR, seed=seed + 1)
 
 
 def contestants(lake: Lake, recipe: str, settings: Settings) -> list[ModelSpec]:

@@ -119,10 +119,15 @@ class Settings(pydantic_settings.BaseSettings):
 
     # training
     training_profile: str = pydantic.Field(
-        "laptop", description="Training profile: bmc-clip, siglip, laptop, demo, or your own."
+        "laptop",
+        description="Training profile: bmc-clip, card, siglip, lit, lora, long-captions, laptop, demo, or your own.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = pydantic.Field("auto", description="Where models run.")
     devices: int = pydantic.Field(0, ge=0, le=64, description="How many devices train together; 0: all there are.")
+    nodes: int = pydantic.Field(1, ge=1, le=1024, description="Machines that train together, `devices` on each.")
+    rendezvous: str = pydantic.Field(
+        "", pattern=r"^(\S+:\d{1,5})?$", description="HOST:PORT of the first machine, where the nodes meet."
+    )
     loader_workers: int = pydantic.Field(2, ge=0, le=128, description="Processes per device that read and decode.")
     sample_buffer: int = pydantic.Field(5000, ge=1, description="Samples in each loader's shuffle buffer.")
     most_broken_streams: int = pydantic.Field(

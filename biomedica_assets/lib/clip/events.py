@@ -58,7 +58,7 @@ def read(path: Path, start: int = 0) -> list[Event]:
 
 
 def close_last_line(path: Path) -> int:
-    """Cut off the torn end that an earlier run may have left; returns the length of the file.
+    """End the last line, or cut it off if it is torn, as an earlier run may have left it; returns the file's length.
 
     To be called before a writer is started: its first event would else be part of the torn line, and lost with it.
     """
@@ -66,8 +66,15 @@ def close_last_line(path: Path) -> int:
         return 0
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
+    if whole == len(data):
+        return whole
+    told = parse(data[whole:]) is not None
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        if told:
+            file.write(b"\n")
+        else:
             file.truncate(whole)
-            os.fsync(file.fileno())
-    return whole
+        file.flush()
+        os.fsync(file.fileno())
+    return len(data) + 1 if told else whole

@@ -197,7 +197,7 @@ _Loader.yaml_implicit_resolvers = {  # pyright: ignore[reportUnknownMemberType]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()  # pyright: ignore
 }
 _Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
 

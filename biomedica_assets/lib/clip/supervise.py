@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -120,6 +122,11 @@ def run(spec: RunSpec, folder: Path, device: Device, on_event: Callable[[Mapping
     folder.mkdir(parents=True, exist_ok=True)
     spec.write(folder / "spec.json")
     path, output = Path(spec.events), folder / "output.log"
+    if device.nodes > 1:
+        logging.getLogger(__name__).warning(
+            "waiting for %d nodes at %s; on each of the others run: %s",
+            device.nodes, device.rendezvous, shlex.join(command(folder / "spec.json", device)),
+        )  # fmt: skip
     start = events.close_last_line(path)
     before = output.stat().st_size if output.exists() else 0
     with output.open("ab") as log:

@@ -126,7 +126,7 @@ def _averages(scores: pl.DataFrame, scope: str, name: str) -> pl.DataFrame:
 
     Tasks of one data set count as one together. The interval adds the tasks' bootstrap variances, tasks held fixed.
     """
-    common = scores.filter(pl.col("name").is_in(common_tasks(scores)))
+    common = scores.filter(pl.col("name").is_in(common_tasks(scores)) & pl.col("value").is_not_null())
     who = ("recipe", "model", "provenance")
     once = common.group_by(*who, "metric", "dataset", maintain_order=True).agg(
         pl.col("value").mean(),

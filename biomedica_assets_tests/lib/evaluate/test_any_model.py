@@ -1,5 +1,7 @@
 """Models of others: how they are named, and their scores without a recipe."""
 
+import dataclasses
+
 import polars as pl
 import pytest
 
@@ -71,3 +73,16 @@ def test_a_task_that_cannot_be_scored_is_left_out_with_its_reason_and_no_value(t
 def test_two_models_of_one_name_are_refused(tmp_path):
     with pytest.raises(PermanentFailure, match="unique"):
         score_models([spec("good"), spec("good")], [], tmp_path, opener=Opener())
+
+
+def test_of_several_models_one_that_cannot_be_had_is_left_out_with_its_reason(tmp_path):
+    sources = [list_source(colour_task(), colour_items(12))]
+    gone = dataclasses.replace(spec("gone", "other"), missing="gone: not to be had")
+    config = EvalConfig(replicates=20, with_probes=False)
+    found = score_models([gone, spec("good")], sources, tmp_path, config=config, opener=Opener())
+    assert found.filter(model="gone").select("status", "reason").unique().rows() == [
+        ("excluded", "gone: not to be had")
+    ]
+    assert found.filter(model="good", status="scored").height
+    with pytest.raises(WeightsMissing, match="gone: not to be had"):
+        score_models([gone], sources, tmp_path, config=config, opener=Opener())

@@ -50,11 +50,11 @@ def lake(tmp_path):
 def test_means_are_over_the_tasks_that_all_models_have(lake):
     publish_leaderboard(lake)
     board = lake.read(LEADERBOARD, None)
-    overall = board.filter(name=f"{leaderboard.PUBLIC}, balanced accuracy")
+    overall = board.filter(name=f"{leaderboard.PUBLIC}, accuracy")
     assert dict(overall.select("model", "value").iter_rows()) == pytest.approx({"good": 1.0, "bad": 1 / 3})
     assert overall["n_tasks"].to_list() == [2, 2]
     assert set(board.filter((pl.col("scope") == "domain") & (pl.col("provenance") != "published"))["name"]) == {
-        "painting, balanced accuracy", "drawing, balanced accuracy",
+        "painting, accuracy", "drawing, accuracy",
     }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def test_published_numbers_carry_their_citation_and_stay_out_of_our_means(lake):
 
 def test_what_was_trained_on_is_shown_for_our_model_and_not_for_the_base(lake):
     publish_leaderboard(lake)
-    board = lake.read(LEADERBOARD, None).filter(name=f"{leaderboard.PUBLIC}, balanced accuracy")
+    board = lake.read(LEADERBOARD, None).filter(name=f"{leaderboard.PUBLIC}, accuracy")
     shares = dict(board.select("model", "contaminated").iter_rows())
     assert shares["good"] == pytest.approx(1 / 12)  # the first image of one and two, and of twelve pairs none other
     assert shares["bad"] is None

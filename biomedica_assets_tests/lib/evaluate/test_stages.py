@@ -8,6 +8,7 @@ import pytest
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
 from biomedica_assets.lib.evaluate.adapters.memory import list_source, retrieval_task
+from biomedica_assets.lib.evaluate.models import WeightsMissing
 from biomedica_assets.lib.evaluate.probes import ProbeConfig
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import Item
@@ -208,3 +209,37 @@ def test_one_pair_is_nothing_to_search_among(lake):
     rows = lake.read(RETRIEVAL_SCORES, "full")
     assert set(rows["status"]) == {"excluded"}
     assert rows["value"].null_count() == rows.height
+
+
+class Lacking(Opener):
+    """Cannot load some of the models."""
+
+    def __init__(self, lacking):
+        super().__init__()
+        self.lacking = lacking
+
+    def __call__(self, spec, device, precision):
+        if spec.name in self.lacking:
+            raise WeightsMissing(f"model {spec.name}: not to be had")
+        return super().__call__(spec, device, precision)
+
+
+@pytest.mark.parametrize("stage", [zero_shot_stage, retrieval_stage])
+def test_a_model_of_others_that_cannot_be_had_leaves_out_its_own_line_and_no_other(lake, stage):
+    """One name in the setting ``compare`` that the hub does not give once blocked every score of our own."""
+    pairs_source = list_source(retrieval_task("search", "S", domain="painting"), pairs())
+    sources = [list_source(colour_task(), colour_items(30)), pairs_source]
+    models = (*MODELS, spec("gone", "other"), spec("there", "other"), known_missing := spec("unknown", "other"))
+    models = (*models[:-1], dataclasses.replace(known_missing, missing="model 'unknown' is none of x"))
+    score(lake, sources, models, opener=Lacking(["gone"]), stage=stage)
+    table = ZERO_SHOT_SCORES if stage is zero_shot_stage else RETRIEVAL_SCORES
+    rows = lake.read(table, "full").filter("primary")
+    assert set(rows.filter(status="scored")["model"]) == {"good", "bad", "there"}
+    assert dict(rows.filter(status="excluded").select("model", "reason").unique().iter_rows()) == {
+        "gone": "model gone: not to be had", "unknown": "model 'unknown' is none of x",
+    }  # fmt: skip
+
+
+def test_a_checkpoint_of_ours_that_cannot_be_had_fails_the_step(lake):
+    with pytest.raises(WeightsMissing):
+        score(lake, [list_source(colour_task(), colour_items(30))], opener=Lacking(["good"]))
