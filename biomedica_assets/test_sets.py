@@ -6,23 +6,29 @@ with labels of your own for held-out images (see ``evaluation``).
 Does not belong here: reading the files (``lib.evaluate.adapters``).
 """
 
+import dataclasses
+import itertools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
 from biomedica_assets.lib.evaluate.adapters.opening import TaskRoots, TaskStatus, open_task, task_status
+from biomedica_assets.lib.evaluate.encoder import UNDECODABLE, decode
 from biomedica_assets.lib.evaluate.registry import load_registry
-from biomedica_assets.lib.evaluate.task import Task, TaskSource
+from biomedica_assets.lib.evaluate.task import Item, Task, TaskSource, item_fault
 from biomedica_assets.lib.evaluate.versions import versions
 from biomedica_assets.lib.store.manifest import digest
+from biomedica_assets.lib.weights import one_line
 from biomedica_assets.settings import Settings
 
 PLACES = "places.yaml"
 HELD_OUT = "held_out"
+LOOKED_AT = 50
+"""Items that are read before a task whose files are there is called ready."""
 KINDS = retrieval_stage.KINDS | zero_shot_stage.KINDS
 
 
@@ -41,6 +47,38 @@ def statuses(settings: Settings) -> list[TaskStatus]:
     """Readiness of every task, suite by suite."""
     tasks = registry(settings)
     return task_status(tasks.values(), TaskRoots(folder(settings), _places(folder(settings) / PLACES, tasks)))
+
+
+def checked(settings: Settings) -> list[TaskStatus]:
+    """Readiness of every task, of which those that have their files are opened and read until an item can be used."""
+    return [
+        dataclasses.replace(status, ready=False, missing=f"its files are there, but {fault}")
+        if status.ready and (fault := _fault(settings, status.task))
+        else status
+        for status in statuses(settings)
+    ]
+
+
+def _fault(settings: Settings, task: Task) -> str | None:
+    """Why none of the first items of a task can be used; None if one can."""
+    roots = TaskRoots(folder(settings), _places(folder(settings) / PLACES, registry(settings)))
+    try:
+        for source in open_task(task, roots):
+            found = itertools.islice(source.read(), LOOKED_AT)
+            if not any(_usable(source.task, item) for item in found):
+                return f"none of the first {LOOKED_AT} items of {source.task.name} can be used"
+    except (PermanentFailure, OSError, ValueError) as error:
+        return f"they cannot be read: {one_line(error)}"
+    return None
+
+
+def _usable(task: Task, item: Item | Reject) -> bool:
+    if isinstance(item, Reject) or item_fault(task, item) is not None:
+        return False
+    try:
+        return decode(item.image).width > 0
+    except UNDECODABLE:
+        return False
 
 
 def ready(settings: Settings) -> list[TaskSource]:

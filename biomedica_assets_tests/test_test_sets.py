@@ -187,6 +187,18 @@ def test_tasks_lie_where_places_says_relative_to_its_folder(values, elsewhere):
     assert not found["pairs"].ready
 
 
+def test_ready_means_read_and_not_that_a_file_is_there(values, elsewhere):
+    """A task whose table lacks a column, or whose pictures are no pictures, has its files and cannot be scored."""
+    (values.data_dir / "tasks" / "places.yaml").write_text("colours: ../../elsewhere\n")
+
+    def colours():
+        return next(s for s in test_sets.checked(values) if s.task.name == "colours")
+
+    assert colours().ready
+    (elsewhere / "labels.csv").write_text("picture,answer\n")
+    assert not colours().ready and "they cannot be read" in colours().missing and "has no column" in colours().missing
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("nowhere: /tmp", "nowhere is no suite or task"), ("- a", "expected lines"), ("{a: [", "is not YAML")],

@@ -18,7 +18,7 @@ def tasks(arguments: argparse.Namespace) -> int:
     """``biomedica tasks``: ready or not, and how to get what is missing."""
     from biomedica_assets import test_sets
 
-    found = test_sets.statuses(settings.load(data_dir=arguments.data_dir))
+    found = test_sets.checked(settings.load(data_dir=arguments.data_dir))
     if arguments.task and arguments.task not in {status.task.name for status in found}:
         raise PermanentFailure(f"--task {arguments.task!r} is no task; `biomedica tasks` lists them")
     ready = [status for status in found if status.ready]
