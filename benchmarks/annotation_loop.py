@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from biomedica_assets.lib.annotate import audit, consensus, labels, panels, simulate
+from biomedica_assets.lib.annotate import audit, consensus, panels, simulate
 from biomedica_assets.lib.annotate.agreement import stage_agreement
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import SETS
@@ -30,6 +30,7 @@ from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.demo.art import Art, any_art, encoded
 from biomedica_assets.lib.demo.draw import KINDS
 from biomedica_assets.lib.embed import embed_chunk, open_encoder, shelve
+from biomedica_assets.lib.labels.stage import stage_labels
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ANNOTATIONS, CAPTIONS, CLUSTERS, FIGURE_LABELS, IMAGES, PANELS, Table
@@ -144,7 +145,7 @@ def main() -> None:
         consensus.stage_annotations(lake)
         alphas = stage_agreement(lake, resamples=0).metrics
         panels.stage_panels(lake, CHUNK, engine)
-        labels.stage_labels(lake, CHUNK)
+        stage_labels(lake, CHUNK)
         print(f"{args.figures} drawn figures, {args.clusters} clusters, three simulated annotators, seed {args.seed}")
         print("alpha: " + ", ".join(f"{k.removeprefix('alpha_')} {v:.2f}" for k, v in alphas.items() if v is not None))
         print(f"{len(disputed)} clusters were disputed and settled; {sum(m for _, m in right.values())} are mixed")
@@ -155,7 +156,7 @@ def main() -> None:
         collect_votes(lake)
         audit.stage_verdicts(lake, CHUNK[:6])
         audit.stage_calibration(lake)
-        labels.stage_labels(lake, CHUNK)
+        stage_labels(lake, CHUNK)
         # scored on images nobody audited: there the person's answer would have won
         rest = lake.read(FIGURE_LABELS, CHUNK).filter(~pl.col("media_id").is_in(drawn))
         peer = copied(lake, truth, model, args.seed).filter(~pl.col("media_id").is_in(drawn))

@@ -2,14 +2,13 @@
 
 import dagster as dg
 
-from biomedica_assets.lib.annotate import agreement, audit, consensus, labels, panels
+from biomedica_assets.lib.annotate import agreement, audit, consensus, panels
 from biomedica_assets.lib.annotate.taxonomy import model as vocabulary
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     ANNOTATOR_AGREEMENT,
     ANNOTATOR_CONFUSION,
     EXPERT_VOTES,
-    FIGURE_LABELS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     LABEL_VERDICTS,
@@ -169,21 +168,3 @@ def label_calibration(
     """From the raw confidence of a label to the share of such labels that people found correct."""
     with lake.hold(context) as data:
         return as_result(audit.stage_calibration(data), data, tolerance=settings.open().max_reject_fraction)
-
-
-@dg.asset(
-    deps=["clusters", annotations, expert_votes, "panels", label_calibration],
-    partitions_def=CHUNKS,
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=labels.VERSION,
-    check_specs=check_specs("figure_labels"),
-    metadata=definition_metadata(FIGURE_LABELS),
-)
-def figure_labels(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
-    """Labels of every image with provenance (human, propagated, model) and confidence."""
-    with lake.hold(context) as data:
-        report = labels.stage_labels(data, context.partition_key)
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)

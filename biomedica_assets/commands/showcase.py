@@ -114,7 +114,15 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
     disputed = consensus.open_questions(lake.read(ANNOTATIONS, None))["cluster"].unique().to_list()
     simulate.cast(box, simulate.rule_on_disputes(right, disputed, current_model(lake)[0], taxonomy, seed=values.seed))
     collect(values, instance)
-    yield ["annotations", "label_verdicts", "label_audit", "label_calibration", "figure_labels"]
+    yield [
+        "annotations",
+        "label_verdicts",
+        "label_audit",
+        "label_calibration",
+        "label_claims",
+        "label_trust",
+        "figure_labels",
+    ]
     drawn = _audited(lake, values.seed)
     auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
     votes = simulate.vote_on_images(truth, drawn, auditor, current_model(lake)[0], taxonomy, seed=values.seed)

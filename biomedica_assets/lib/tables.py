@@ -653,12 +653,106 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
             null=True,
             src=where + (" panels.panel_type" if dtype == S else ""),
         ),
-        _c(f"{question}_provenance", S, f"{question}: human, propagated or model; null without answer", null=True),
+        _c(
+            f"{question}_provenance",
+            S,
+            f"{question}: human, propagated, text, model, released:name, joined by +; null without",
+            null=True,
+        ),
         _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
         _c(f"{question}_confidence", F32, f"{question}: confidence 0..1; null without answer", null=True),
     )
 
 
+TEXT_LABELS = Table(
+    "text_labels",
+    "What the text says of each figure: concepts that rules found in caption, mentions, headings and kind of element.",
+    "chunk",
+    ("figure_id", "concept_id", "rule", "place"),
+    (
+        _c("figure_id", S, "figure the text speaks of", src="figures.figure_id"),
+        _c("concept_id", S, "concept that follows", src="taxonomy.concept_id"),
+        _c("rule", S, "rule that matched: concept/rule of the rules file"),
+        _c("place", S, "kind, head (first sentence of the caption), caption, mention or mesh"),
+        _c("words", S, "words that matched", src="captions.caption mentions.text pubmed_records.mesh figures.kind"),
+        _c("trust", F32, "share of matches in the head of a caption that are right, as the rules file states"),
+    ),
+)
+RELEASED_LABELS = Table(
+    "released_labels",
+    "Labels that others published, joined to our images.",
+    "chunk",
+    ("media_id", "concept_id", "name"),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("concept_id", S, "concept that their label means", src="taxonomy.concept_id"),
+        _c("name", S, "name under which the labels were joined; their provenance is released:name"),
+        _c("way", S, "how the record was joined: file, stem, caption or picture"),
+        _c("said", S, "their label as they spell it"),
+    ),
+)
+MODEL_LABELS = Table(
+    "model_labels",
+    "What the label model says of each embedded image; it abstains below its threshold.",
+    "chunk",
+    ("media_id", "concept_id"),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("concept_id", S, "concept", src="taxonomy.concept_id"),
+        _c("p", F32, "probability, calibrated on held-out articles", src="embeddings.row label_claims.symbol"),
+    ),
+)
+LABEL_CLAIMS = Table(
+    "label_claims",
+    "What each source says of a sample of images, and what people said of the same images.",
+    "shelf",
+    ("media_id", "concept_id", "source"),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("article_id", S, "its article", src="images.article_id"),
+        _c("concept_id", S, "concept of the axis kind, wider ones included", src="taxonomy.concept_id"),
+        _c("source", S, "text, propagated, model, released:name; person for what people said of the image itself"),
+        _c("symbol", S, "how it says so: head, mention, sure, ...; yes for a person"),
+        _c("simulated", BOOL, "true if it rests on a simulated vote"),
+    ),
+)
+LABEL_TRUST = Table(
+    "label_trust",
+    "What each source's word is worth: probability of its symbols where a label is right and where it is wrong.",
+    "none",
+    ("level", "source", "symbol"),
+    (
+        _c("level", S, "top or narrower concepts"),
+        _c("source", S, "source, or prior with a concept as symbol"),
+        _c("symbol", S, "what it says", src="label_claims.symbol"),
+        _c("p_no", F32, "probability of the symbol where the label is wrong; of a prior the share of wrong ones"),
+        _c("p_yes", F32, "probability of the symbol where the label is right; of a prior the share of right ones"),
+        _c("n", I32, "times it was said in the sample"),
+        _c("estimated", BOOL, "true if counted (Dawid and Skene's model), false if as believed beforehand"),
+    ),
+)
+SOURCE_LEADERBOARD = Table(
+    "source_leaderboard",
+    "Each source of labels and their combination against what people said of single images, by concept.",
+    "none",
+    ("source", "question", "concept_id"),
+    (
+        _c("source", S, "source, or combined"),
+        _c("question", S, "global or local"),
+        _c("concept_id", S, "label; 'all' for the question as a whole"),
+        _c("n", I32, "judged images for which the source names the label"),
+        _c("n_correct", I32, "of these, those that people agree with"),
+        _c("n_true", I32, "judged images that show it"),
+        _c("precision", F32, "share correct, null if it was never said", null=True),
+        _c("low", F32, "lower end of the 95 % interval", null=True),
+        _c("high", F32, "upper end of the 95 % interval", null=True),
+        _c("recall", F32, "share of those that show it", null=True),
+        _c("brier", F32, "mean squared error of the probability over candidates", null=True),
+        _c("coverage", F32, "share of judged images of which the source says something"),
+        _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+CLAIMS = pl.List(pl.Struct({"concept_id": pl.String(), "source": pl.String(), "confidence": pl.Float32()}))
 FIGURE_LABELS = Table(
     "figure_labels",
     "Labels of each image, with where they come from and how far they can be trusted.",
@@ -672,6 +766,12 @@ FIGURE_LABELS = Table(
         *_label_columns("global", STRINGS, "top kind concepts"),
         *_label_columns("local", STRINGS, "narrower kind concepts"),
         *_label_columns("content", STRINGS, "content concepts"),
+        _c(
+            "claims",
+            CLAIMS,
+            "concepts of the axis kind that any source names, with its confidence; 'combined' for all sources together",
+            src="text_labels.concept_id released_labels.concept_id model_labels.concept_id annotations.answer",
+        ),
         _c("calibrated", BOOL, "true if confidences were calibrated on an audit sample"),
         _c("simulated", BOOL, "true if any label rests on a simulated vote"),
     ),
@@ -1018,6 +1118,12 @@ ALL: tuple[Table, ...] = (
     LABEL_VERDICTS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    TEXT_LABELS,
+    RELEASED_LABELS,
+    MODEL_LABELS,
+    LABEL_CLAIMS,
+    LABEL_TRUST,
+    SOURCE_LEADERBOARD,
     FIGURE_LABELS,
     CATALOG,
     ZERO_SHOT_SCORES,

@@ -15,19 +15,11 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import ACCEPTED, Rules, settle
 from biomedica_assets.lib.annotate.form import MULTIPLE, QUESTIONS, SETS, SINGLE_CHOICE
-from biomedica_assets.lib.annotate.tally import read_votes
-from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
-from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import (
-    ANNOTATIONS,
-    CLUSTERS,
-    FIGURE_LABELS,
-    LABEL_CALIBRATION,
-    PANELS,
-)
+from biomedica_assets.lib.tables import FIGURE_LABELS, LABEL_CALIBRATION
 
-VERSION = "1"
+VERSION = "2"
 Calibration = Mapping[str, tuple[list[float], list[float]]]
 HUMAN, PROPAGATED, MODEL = "human", "propagated", "model"
 
@@ -125,6 +117,29 @@ def correct_panels(labels: pl.DataFrame, panels: pl.DataFrame) -> pl.DataFrame:
     ).drop("_detected", "_sure")
 
 
+def merge(labels: pl.DataFrame, combined: pl.DataFrame) -> pl.DataFrame:
+    """Let the combination of all sources answer for images of which more is known than votes on their cluster.
+
+    Args:
+        labels: from ``correct_panels``.
+        combined: media_id, ``global`` and ``local`` with ``_confidence`` and ``_provenance``, and ``claims``.
+
+    Returns:
+        The labels with ``claims``; where only votes speak, or nothing, answers stay as they are.
+    """
+    joined = labels.join(combined, on="media_id", how="left", suffix="_all", maintain_order="left")
+    sources = pl.col("claims").list.eval(pl.element().struct.field("source")).list.unique()
+    more = sources.list.set_difference(pl.lit([PROPAGATED, "combined"])).list.len().fill_null(0) > 0
+    columns: list[pl.Expr] = [pl.col("claims").fill_null(pl.lit([], dtype=FIGURE_LABELS.schema["claims"]))]
+    for question in ("global", "local"):
+        columns += [
+            pl.when(more).then(pl.col(f"{name}_all")).otherwise(pl.col(name)).alias(name)
+            for name in (question, f"{question}_provenance", f"{question}_confidence")
+        ]
+        columns.append(pl.when(more).then(None).otherwise(pl.col(f"{question}_raw")).alias(f"{question}_raw"))
+    return joined.with_columns(columns).select(*labels.columns, "claims")
+
+
 def overrule(labels: pl.DataFrame, votes: pl.DataFrame, rules: Rules, taxonomy: Taxonomy) -> pl.DataFrame:
     """Let what people said of single images win over everything else.
 
@@ -196,10 +211,25 @@ def label_images(
     votes: pl.DataFrame,
     calibration: Calibration,
     taxonomy: Taxonomy,
+    combined: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """All steps in order: propagate, correct, overrule, prune; one row per assignment, sorted by media_id."""
+    """All steps in order: propagate, correct, combine, overrule, prune; one row per assignment, sorted by media_id.
+
+    Args:
+        assignments: ``clusters``.
+        annotations: ``annotations`` of the same cluster model.
+        panels: ``panels`` of the same images.
+        votes: ``expert_votes``.
+        calibration: see ``propagate``.
+        taxonomy: the vocabulary.
+        combined: what all sources together say, see ``merge``; None: nothing but votes and the panel detector speaks.
+    """
     people = votes.filter(pl.col("status") == "active", pl.col("task").is_in(["audit", "override"]))
     labels = correct_panels(propagate(assignments, annotations, calibration), panels)
+    if combined is None:
+        labels = labels.with_columns(claims=pl.lit([], dtype=FIGURE_LABELS.schema["claims"]))
+    else:
+        labels = merge(labels, combined)
     labels = overrule(labels, people, Rules(min_votes=1), taxonomy)
     labels = coherent(labels, taxonomy)
     simulated_clusters = annotations.filter("simulated")["cluster"].unique()
@@ -213,50 +243,4 @@ def label_images(
         labels.select(FIGURE_LABELS.schema.names())
         .cast({c.name: c.dtype for c in FIGURE_LABELS.columns})
         .sort("media_id")
-    )
-
-
-def stage_labels(lake: Lake, chunk: str) -> Report:
-    """Publish ``figure_labels`` of one chunk from ``clusters``, ``annotations``, ``expert_votes`` and ``panels``."""
-    taxonomy = load()
-    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
-    wanted += [(LABEL_CALIBRATION, None)] if lake.manifest(LABEL_CALIBRATION, None) else []
-    inputs = lake.inputs(*wanted)
-    assignments = lake.read(CLUSTERS, chunk)
-    calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
-    annotations = lake.read(ANNOTATIONS, None)
-    models = assignments["model"].unique().to_list()
-    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
-    frame = label_images(assignments, annotations, lake.read(PANELS, chunk), votes, calibration, taxonomy)
-    manifest = lake.publish(
-        FIGURE_LABELS,
-        chunk,
-        frame,
-        code_version=VERSION,
-        inputs=inputs | votes_input,
-        config={"taxonomy_version": taxonomy.version},
-        n_in=assignments.height,
-        n_out=frame.height,
-    )
-    shares = {f"labelled_{q}": int(frame[f"{q}_provenance"].is_not_null().sum()) for q in QUESTIONS}
-    by_provenance = dict(frame.group_by("panel_type_provenance").len().drop_nulls().iter_rows())
-    return Report(
-        asset=FIGURE_LABELS.name,
-        partition=chunk,
-        data_version=manifest.data_version,
-        rows=frame.height,
-        n_in=assignments.height,
-        n_out=frame.height,
-        bytes_written=manifest.bytes,
-        metrics={
-            **shares,
-            **{f"panel_type_{p}": by_provenance.get(p, 0) for p in (HUMAN, PROPAGATED, MODEL)},
-            "calibrated": bool(calibration),
-            "simulated": bool(frame["simulated"].any()),
-        },
-        preview=tuple(
-            frame.select("media_id", "panel_type", "panel_type_provenance", "panel_type_confidence")
-            .head(10)
-            .iter_rows(named=True)
-        ),
     )

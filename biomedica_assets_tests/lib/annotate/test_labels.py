@@ -12,6 +12,7 @@ from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.labels.stage import stage_labels
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATOR_CONFUSION,
@@ -237,7 +238,7 @@ def looped(tmp_path_factory) -> tuple[Lake, pl.DataFrame]:
     collect_votes(lake)
     stage_annotations(lake)
     stage_panels(lake, CHUNK, LocalEngine("threads", 2))
-    labels.stage_labels(lake, CHUNK)
+    stage_labels(lake, CHUNK)
     return lake, truth
 
 
@@ -266,7 +267,7 @@ def test_an_audit_measures_and_calibrates_the_loop(looped):
     assert audit.stage_calibration(lake).metrics["questions_calibrated"] >= 2
     whole = lake.read(LABEL_AUDIT, None).filter(concept_id="all")
     assert (whole["low"] <= whole["precision"]).all() and (whole["precision"] <= whole["high"]).all()
-    report = labels.stage_labels(lake, CHUNK)
+    report = stage_labels(lake, CHUNK)
     assert report.metrics["calibrated"]
     assert lake.manifest(FIGURE_LABELS, CHUNK).inputs.keys() == {
         f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration"
@@ -309,7 +310,7 @@ def test_before_anybody_voted_images_get_the_detectors_panel_type_and_nothing_el
     assert audit.stage_verdicts(lake, SHELF).rows == 0
     for stage in (audit.stage_audit, audit.stage_calibration, stage_agreement, stage_confusion):
         stage(lake)
-    report = labels.stage_labels(lake, CHUNK)
+    report = stage_labels(lake, CHUNK)
     frame = lake.read(FIGURE_LABELS, CHUNK)
     assert (report.n_in, report.rows) == (8, 8)
     assert frame["panel_type_provenance"].to_list() == ["model"] * 8

@@ -1,0 +1,105 @@
+"""Group annotations, second half: what the text and others say of figures, what each source is worth, the labels of all.
+
+Belongs here: one asset per table of ``lib.labels``. What people say of clusters is in ``annotations``.
+"""
+
+import dagster as dg
+
+from biomedica_assets.assets.annotations import annotations, expert_votes, label_calibration
+from biomedica_assets.lib.labels import stage, text, trust
+from biomedica_assets.lib.tables import FIGURE_LABELS, LABEL_CLAIMS, LABEL_TRUST, SOURCE_LEADERBOARD, TEXT_LABELS
+from biomedica_assets.metadata import as_result, check_specs, definition_metadata
+from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES
+from biomedica_assets.resources import LakeResource, SettingsResource
+
+
+@dg.asset(
+    deps=["figures", "captions", "mentions", "pubmed_records"],
+    partitions_def=CHUNKS,
+    group_name="annotations",
+    kinds={"yaml", "parquet"},
+    code_version=text.VERSION,
+    check_specs=check_specs("text_labels"),
+    metadata=definition_metadata(TEXT_LABELS),
+)
+def text_labels(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """What captions, mentions, subject headings and kinds of element say a figure shows, by readable rules."""
+    with lake.hold(context) as data:
+        report = text.stage_text_labels(data, context.partition_key)
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("images", partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep("clusters", partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep(text_labels, partition_mapping=CHUNK_TO_SHELF),
+        annotations,
+        expert_votes,
+    ],
+    partitions_def=SHELVES,
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=trust.VERSION,
+    check_specs=check_specs("label_claims"),
+    metadata=definition_metadata(LABEL_CLAIMS),
+)
+def label_claims(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """What each source of labels says of a sample of images, and what people said of the same images."""
+    with lake.hold(context) as data:
+        report = trust.stage_claims(data, context.partition_key)
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[label_claims],
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=trust.VERSION,
+    check_specs=check_specs("label_trust"),
+    metadata=definition_metadata(LABEL_TRUST),
+)
+def label_trust(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """How far each source's word can be trusted, by Dawid and Skene's model, people's verdicts held fixed."""
+    with lake.hold(context) as data:
+        return as_result(trust.stage_trust(data), data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[label_claims],
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=trust.VERSION,
+    check_specs=check_specs("source_leaderboard"),
+    metadata=definition_metadata(SOURCE_LEADERBOARD),
+)
+def source_leaderboard(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """Precision, recall, Brier score and coverage of each source of labels and of all together, by concept."""
+    with lake.hold(context) as data:
+        return as_result(trust.stage_leaderboard(data), data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=["clusters", annotations, expert_votes, "panels", label_calibration, text_labels, label_trust],
+    partitions_def=CHUNKS,
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=stage.VERSION,
+    check_specs=check_specs("figure_labels"),
+    metadata=definition_metadata(FIGURE_LABELS),
+)
+def figure_labels(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """Labels of every image from all sources together, with provenance and confidence."""
+    with lake.hold(context) as data:
+        report = stage.stage_labels(data, context.partition_key)
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)

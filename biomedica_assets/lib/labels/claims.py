@@ -1,0 +1,142 @@
+"""What each source says of each image of a chunk, in one form: image, concept, source, symbol.
+
+A source answers with symbols of different worth (``SYMBOLS``). What it says of a narrow concept it says of the wider ones
+above it. A source that says something of an image and does not name a concept answers ``absent`` for it; one that says
+nothing of the image stays away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from biomedica_assets.lib.annotate.labels import propagate
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import (
+    ANNOTATIONS,
+    CLUSTERS,
+    IMAGES,
+    MODEL_LABELS,
+    RELEASED_LABELS,
+    TEXT_LABELS,
+    Table,
+)
+
+ABSENT = "absent"
+TEXT, VOTES, MODEL, RELEASED = "text", "propagated", "model", "released"
+BINS = ("sure", "likely", "unsure")
+_CUTS = (0.6, 0.25)  # raw confidence of a cluster's label: two thirds, one third of the way to the next cluster, agreed
+_STRONG = 0.8  # trust of a rule from which its matches count for as much as their place
+_MODEL_CUTS = (0.8, 0.5)
+TRUST: dict[str, Mapping[str, float]] = {
+    # Shares right, judged by hand on captions of real articles; what is counted later outweighs them.
+    TEXT: {"kind": 0.9, "head": 0.85, "caption": 0.75, "mention": 0.55, "mesh": 0.4, ABSENT: 0.25},
+    VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.15},
+    MODEL: {"sure": 0.85, "likely": 0.6, "unsure": 0.3, ABSENT: 0.25},
+    RELEASED: {"yes": 0.75, ABSENT: 0.25},
+}
+"""Source (``released:<name>`` under ``released``) -> symbol -> share of yes behind it, believed before counting."""
+SCHEMA = pl.Schema({"media_id": pl.String, "concept_id": pl.String, "source": pl.String, "symbol": pl.String})
+
+
+def kind_of(source: str) -> str:
+    """``released:name`` -> ``released``; others as they are."""
+    return source.partition(":")[0]
+
+
+def symbols_of(source: str) -> tuple[str, ...]:
+    """Symbols of a source in order, ``absent`` last."""
+    return tuple(TRUST[kind_of(source)])
+
+
+def of_text(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of ``text_labels``: each image of a figure gets those of the figure; a weak rule counts one place lower."""
+    lower = pl.col("place").replace({"head": "caption", "caption": "mention"})
+    symbol = pl.when(pl.col("trust") < _STRONG).then(lower).otherwise("place")
+    found = lake.read_lazy(TEXT_LABELS, chunk).select("figure_id", "concept_id", symbol=symbol)
+    media = lake.read_lazy(IMAGES, chunk).select("media_id", "figure_id")
+    return _plain(media.join(found, on="figure_id").with_columns(source=pl.lit(TEXT)).collect())
+
+
+def of_votes(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of people's votes on clusters, as they are propagated, without what text or detectors say."""
+    assignments = lake.read(CLUSTERS, chunk)
+    models = assignments["model"].unique().implode()
+    labels = propagate(assignments, lake.read(ANNOTATIONS, None).filter(pl.col("cluster_model").is_in(models)), {})
+    return propagated_claims(labels)
+
+
+def propagated_claims(labels: pl.DataFrame) -> pl.DataFrame:
+    """Claims of labels that ``annotate.labels.propagate`` made."""
+    parts = [
+        labels.select("media_id", concept_id=question, raw=f"{question}_raw")
+        .drop_nulls("concept_id")
+        .explode("concept_id", empty_as_null=False)
+        for question in ("global", "local")
+    ]
+    frame = pl.concat(parts).with_columns(symbol=binned("raw", _CUTS), source=pl.lit(VOTES))
+    return _plain(frame)
+
+
+def of_model(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of ``model_labels``."""
+    frame = lake.read(MODEL_LABELS, chunk)
+    return _plain(frame.with_columns(symbol=binned("p", _MODEL_CUTS), source=pl.lit(MODEL)))
+
+
+def of_released(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of ``released_labels``: one source for each name."""
+    frame = lake.read(RELEASED_LABELS, chunk)
+    return _plain(frame.with_columns(symbol=pl.lit("yes"), source=pl.lit(f"{RELEASED}:") + pl.col("name")))
+
+
+READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes, RELEASED_LABELS: of_released, MODEL_LABELS: of_model}
+
+
+def gather(lake: Lake, chunk: str, taxonomy: Taxonomy, *, without: tuple[Table, ...] = ()) -> pl.DataFrame:
+    """Claims of every source that is there for a chunk, on the axis of kinds, wider concepts included.
+
+    Returns:
+        media_id, concept_id, source, symbol: one row per image, concept and source, with the strongest symbol.
+    """
+    parts = [pl.DataFrame(schema=SCHEMA)]
+    for table, read in READERS.items():
+        known = table not in without and lake.manifest(table, chunk) is not None
+        if known and (table != CLUSTERS or lake.manifest(ANNOTATIONS, None) is not None):
+            parts.append(read(lake, chunk))
+    return upward(pl.concat(parts), taxonomy)
+
+
+def upward(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
+    """The claims and those of the concepts above; of several on one concept the strongest stays."""
+    chains = [(c.id, above) for c in taxonomy.concepts.values() if c.axis == "kind" for above in taxonomy.lineage(c.id)]
+    lineage = pl.DataFrame(chains, schema={"concept_id": pl.String, "above": pl.String}, orient="row")
+    ranks = {symbol: n for kind in TRUST for n, symbol in enumerate(TRUST[kind])}
+    return (
+        claims.join(lineage, on="concept_id")
+        .select(
+            "media_id", "above", "source", "symbol", rank=pl.col("symbol").replace_strict(ranks, return_dtype=pl.Int8)
+        )
+        .rename({"above": "concept_id"})
+        .sort("media_id", "concept_id", "source", "rank")
+        .unique(["media_id", "concept_id", "source"], keep="first", maintain_order=True)
+        .drop("rank")
+    )
+
+
+def binned(column: str, cuts: tuple[float, float]) -> pl.Expr:
+    """A confidence as one of ``BINS``."""
+    value = pl.col(column)
+    return (
+        pl.when(value >= cuts[0])
+        .then(pl.lit(BINS[0]))
+        .when(value >= cuts[1])
+        .then(pl.lit(BINS[1]))
+        .otherwise(pl.lit(BINS[2]))
+    )
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(SCHEMA.names()).cast(dict(SCHEMA))

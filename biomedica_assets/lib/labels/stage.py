@@ -1,0 +1,81 @@
+"""The stage of the asset ``figure_labels``: every source of labels, put together chunk by chunk."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from biomedica_assets.lib.annotate import labels
+from biomedica_assets.lib.annotate.form import QUESTIONS
+from biomedica_assets.lib.annotate.labels import HUMAN, MODEL, PROPAGATED, label_images, read_calibration
+from biomedica_assets.lib.annotate.tally import read_votes
+from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.labels import combine
+from biomedica_assets.lib.labels.claims import gather
+from biomedica_assets.lib.labels.combine import combined
+from biomedica_assets.lib.labels.trust import read_trust
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import (
+    ANNOTATIONS,
+    CLUSTERS,
+    FIGURE_LABELS,
+    LABEL_CALIBRATION,
+    LABEL_TRUST,
+    MODEL_LABELS,
+    PANELS,
+    RELEASED_LABELS,
+    TEXT_LABELS,
+)
+
+VERSION = f"{labels.VERSION}.{combine.VERSION}"
+
+
+def stage_labels(lake: Lake, chunk: str) -> Report:
+    """Publish ``figure_labels`` of one chunk from votes, panels and every other source of labels that is there."""
+    taxonomy = load()
+    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
+    optional = [(LABEL_CALIBRATION, None), (LABEL_TRUST, None)]
+    optional += [(table, chunk) for table in (TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS)]
+    wanted += [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
+    inputs = lake.inputs(*wanted)
+    assignments = lake.read(CLUSTERS, chunk)
+    calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
+    annotations = lake.read(ANNOTATIONS, None)
+    said = gather(lake, chunk, taxonomy)
+    models = assignments["model"].unique().to_list()
+    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
+    together = combined(said, read_trust(lake), taxonomy) if said.height else None
+    frame = label_images(assignments, annotations, lake.read(PANELS, chunk), votes, calibration, taxonomy, together)
+    manifest = lake.publish(
+        FIGURE_LABELS,
+        chunk,
+        frame,
+        code_version=VERSION,
+        inputs=inputs | votes_input,
+        config={"taxonomy_version": taxonomy.version},
+        n_in=assignments.height,
+        n_out=frame.height,
+    )
+    shares = {f"labelled_{q}": int(frame[f"{q}_provenance"].is_not_null().sum()) for q in QUESTIONS}
+    shares |= {f"claims_{source}": n for source, n in said.group_by("source").len().sort("source").iter_rows()}
+    by_provenance = dict(frame.group_by("panel_type_provenance").len().drop_nulls().iter_rows())
+    return Report(
+        asset=FIGURE_LABELS.name,
+        partition=chunk,
+        data_version=manifest.data_version,
+        rows=frame.height,
+        n_in=assignments.height,
+        n_out=frame.height,
+        bytes_written=manifest.bytes,
+        metrics={
+            **shares,
+            **{f"panel_type_{p}": by_provenance.get(p, 0) for p in (HUMAN, PROPAGATED, MODEL)},
+            "calibrated": bool(calibration),
+            "simulated": bool(frame["simulated"].any()),
+        },
+        preview=tuple(
+            frame.select("media_id", "panel_type", "global_provenance", "global_confidence")
+            .head(10)
+            .iter_rows(named=True)
+        ),
+    )
