@@ -1,8 +1,8 @@
 """What each source says of each image of a chunk, in one form: image, concept, source, symbol.
 
-A source answers with symbols of different worth (``SYMBOLS``). What it says of a narrow concept it says of the wider ones
-above it. A source that says something of an image and does not name a concept answers ``absent`` for it; one that says
-nothing of the image stays away.
+A source answers with symbols of different worth (``TRUST``). What it says of a narrow concept it says of the wider ones
+above it. A source that says something of an image and does not name a concept answers ``absent`` for it, or ``unheard``
+where it is sure of nothing in that image; one that says nothing of the image stays away.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-ABSENT = "absent"
+ABSENT, UNHEARD = "absent", "unheard"
+STRONG = ("kind", "head", "sure", "likely", "yes")
+"""Symbols that make a source sure of an image: what it then does not name it calls ``absent``, else ``unheard``."""
 TEXT, VOTES, MODEL, RELEASED = "text", "propagated", "model", "released"
 BINS = ("sure", "likely", "unsure")
 _CUTS = (0.6, 0.25)  # raw confidence of a cluster's label: two thirds, one third of the way to the next cluster, agreed
@@ -32,10 +34,10 @@ _STRONG = 0.8  # trust of a rule from which its matches count for as much as the
 _MODEL_CUTS = (0.8, 0.5)
 TRUST: dict[str, Mapping[str, float]] = {
     # Shares right, judged by hand on captions of real articles; what is counted later outweighs them.
-    TEXT: {"kind": 0.9, "head": 0.85, "caption": 0.75, "mention": 0.55, "mesh": 0.4, ABSENT: 0.25},
-    VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.15},
-    MODEL: {"sure": 0.85, "likely": 0.6, "unsure": 0.3, ABSENT: 0.25},
-    RELEASED: {"yes": 0.75, ABSENT: 0.25},
+    TEXT: {"kind": 0.9, "head": 0.85, "caption": 0.75, "mention": 0.55, "mesh": 0.4, ABSENT: 0.25, UNHEARD: 0.4},
+    VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.2, UNHEARD: 0.4},
+    MODEL: {"sure": 0.85, "likely": 0.6, "unsure": 0.3, ABSENT: 0.25, UNHEARD: 0.4},
+    RELEASED: {"yes": 0.75, ABSENT: 0.25, UNHEARD: 0.4},
 }
 """Source (``released:<name>`` under ``released``) -> symbol -> share of yes behind it, believed before counting."""
 SCHEMA = pl.Schema({"media_id": pl.String, "concept_id": pl.String, "source": pl.String, "symbol": pl.String})
@@ -47,12 +49,12 @@ def kind_of(source: str) -> str:
 
 
 def symbols_of(source: str) -> tuple[str, ...]:
-    """Symbols of a source in order, ``absent`` last."""
+    """Symbols of a source in order, ``absent`` and ``unheard`` last."""
     return tuple(TRUST[kind_of(source)])
 
 
 def of_text(lake: Lake, chunk: str) -> pl.DataFrame:
-    """Claims of ``text_labels``: each image of a figure gets those of the figure; a weak rule counts one place lower."""
+    """Claims of ``text_labels``: those of a figure hold for its images; a weak rule counts one place lower."""
     lower = pl.col("place").replace({"head": "caption", "caption": "mention"})
     symbol = pl.when(pl.col("trust") < _STRONG).then(lower).otherwise("place")
     found = lake.read_lazy(TEXT_LABELS, chunk).select("figure_id", "concept_id", symbol=symbol)
@@ -139,4 +141,4 @@ def binned(column: str, cuts: tuple[float, float]) -> pl.Expr:
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(SCHEMA.names()).cast(dict(SCHEMA))
+    return frame.select(SCHEMA.names()).cast(SCHEMA)

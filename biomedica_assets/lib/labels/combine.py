@@ -14,7 +14,7 @@ import polars as pl
 from biomedica_assets.lib.annotate.form import MAX_CONCEPTS
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import ABSENT, TRUST, kind_of, symbols_of
+from biomedica_assets.lib.labels.claims import ABSENT, STRONG, TRUST, UNHEARD, kind_of, symbols_of
 
 VERSION = "1"
 LEAST = 0.5  # a label that is rather wrong than right is none
@@ -34,7 +34,7 @@ class Trust:
 def believed(sources: list[str]) -> Trust:
     """Trust before anything was counted."""
     tables = {source: _normal(weigh.belief(list(TRUST[kind_of(source)].values()), 1.0)) for source in sources}
-    return Trust(dict.fromkeys(LEVELS, tables), dict.fromkeys(LEVELS, {}))
+    return Trust(dict.fromkeys(LEVELS, tables), {})
 
 
 def items(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
@@ -45,8 +45,8 @@ def items(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
         taxonomy: the vocabulary.
 
     Returns:
-        media_id, concept_id, level, and a column per source: its symbol, ``absent`` where it names other concepts, null
-        where it says nothing of the image.
+        media_id, concept_id, level, and a column per source: its symbol, ``absent`` or ``unheard`` where it names other
+        concepts, null where it says nothing of the image.
     """
     sources = sorted(claims["source"].unique())
     tops = {c: taxonomy.get(c).broader is None for c in claims["concept_id"].unique()}
@@ -60,15 +60,20 @@ def items(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
     )
     for source in sources:
         mine = claims.filter(source=source)
-        heard = mine.select("media_id").unique().with_columns(_heard=pl.lit(value=True))
+        sure = pl.col("symbol").is_in(STRONG).any()
+        heard = mine.group_by("media_id").agg(_heard=pl.when(sure).then(pl.lit(ABSENT)).otherwise(pl.lit(UNHEARD)))
         frame = frame.join(
             mine.select("media_id", "concept_id", pl.col("symbol").alias(source)),
             on=["media_id", "concept_id"],
             how="left",
         ).join(heard, on="media_id", how="left")
-        symbol = pl.when(pl.col("_heard")).then(pl.col(source).fill_null(ABSENT))
-        frame = frame.with_columns(symbol.alias(source)).drop("_heard")
+        frame = frame.with_columns(pl.coalesce(source, "_heard").alias(source)).drop("_heard")
     return frame
+
+
+def names(source: str) -> pl.Expr:
+    """Whether a source names the candidate."""
+    return pl.col(source).is_not_null() & ~pl.col(source).is_in([ABSENT, UNHEARD])
 
 
 def answers(candidates: pl.DataFrame, sources: list[str]) -> dict[str, weigh.Ints]:
@@ -117,9 +122,9 @@ def combined(claims: pl.DataFrame, trust: Trust, taxonomy: Taxonomy) -> pl.DataF
         taxonomy: the vocabulary.
 
     Returns:
-        media_id, global, local (list[str], sorted, null if nothing is likelier than not), for each ``_confidence`` (f32,
-        mean probability of its labels) and ``_provenance`` (sources that name one of them, joined by +), and ``claims``
-        (list of concept_id, source, confidence; the confidence of one source is its alone).
+        media_id, global, local (list[str], sorted, null if nothing is likelier than not), for each ``_confidence``
+        (f32, mean probability of its labels) and ``_provenance`` (sources that name one of them, joined by +), and
+        ``claims`` (list of concept_id, source, confidence; the confidence of one source is its alone).
     """
     sources = sorted(claims["source"].unique())
     plain = believed(sources)
@@ -130,7 +135,7 @@ def combined(claims: pl.DataFrame, trust: Trust, taxonomy: Taxonomy) -> pl.DataF
     said: list[pl.DataFrame] = [every.select("media_id", "concept_id", source=pl.lit(COMBINED), confidence="p")]
     for source in sources:
         alone = candidates.with_columns(probabilities(candidates, [source], trust))
-        named = alone.filter(pl.col(source).is_not_null(), pl.col(source) != ABSENT)
+        named = alone.filter(names(source))
         said.append(named.select("media_id", "concept_id", source=pl.lit(source), confidence="p"))
     listed = (
         pl.concat(said)
@@ -139,9 +144,7 @@ def combined(claims: pl.DataFrame, trust: Trust, taxonomy: Taxonomy) -> pl.DataF
         .agg(claims=pl.struct("concept_id", "source", "confidence"))
     )
     result = listed
-    behind = pl.concat_list(
-        [pl.when(pl.col(s).is_not_null() & (pl.col(s) != ABSENT)).then(pl.lit(s)) for s in sources]
-    ).list.drop_nulls()
+    behind = pl.concat_list([pl.when(names(s)).then(pl.lit(s)) for s in sources]).list.drop_nulls()
     for question, level in zip(("global", "local"), LEVELS, strict=True):
         likely = every.filter(pl.col("level") == level, pl.col("p") > LEAST).with_columns(_behind=behind)
         top = (

@@ -8,8 +8,8 @@ A rule file holds concepts of the taxonomy, each with a list of rules::
 ``words`` are phrases of captions and mentions: whole words, a plural s allowed, spaces and hyphens alike, ``#`` for a
 number. Phrases without lower-case letters (CT, H&E) are matched as they are written, others in any case. Where phrases
 overlap the longest counts, so that "optical coherence tomography" is no tomography of another kind. ``mesh`` are
-descriptors of MeSH, ``kinds`` values of ``figures.kind``. ``also`` names concepts that follow. ``trust`` is the share of
-matches in the head of a caption that are right.
+descriptors of MeSH, ``kinds`` values of ``figures.kind``. ``also`` names concepts that follow. ``trust`` is the share
+of matches in the head of a caption that are right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the text says of a figure: labelling functions over its caption, its mentions, its article's headings and its kind.
+"""What the text says of a figure: labelling functions over caption, mentions, subject headings and kind of element.
 
-Belongs here: where rules are looked for, what takes a match back, and the stage. A match is taken back where it is negated
-("no CT was done", "histology not shown"), or where the phrase only says where numbers or a diagnosis come from
+Belongs here: where rules are looked for, what takes a match back, and the stage. A match is taken back where it is
+negated ("no CT was done", "histology not shown"), or where the phrase only says where numbers or a diagnosis come from
 ("quantification of the western blots", "confirmed by MRI"): then another picture is shown. The idea of a short list of
 triggers with a scope of a few words is NegEx's (Chapman et al. 2001).
 """
@@ -23,8 +23,8 @@ from biomedica_assets.lib.tables import CAPTIONS, FIGURES, MENTIONS, PUBMED_RECO
 
 VERSION = "1"
 PLACES = ("kind", "head", "caption", "mention", "mesh")
-"""Where a rule matched, the strongest first: kind of element, head (first sentence) of the caption, rest of the caption,
-a sentence that cites the figure, a subject heading of the article."""
+"""Where a rule matched, strongest first: kind of element, head (first sentence) of the caption, its rest, a sentence
+that cites the figure, a subject heading of the article."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(\[])|\n+")
 _CLAUSE = re.compile(r"[;:()\[\]]|,\s+(?:but|whereas|while|and)\b")
@@ -131,8 +131,8 @@ def claims_of(
         for one in found:
             for concept in one.rule.concepts:
                 key = (figure, concept, one.rule.name, one.place)
-                said = {"words": one.words, "trust": one.rule.trust}
-                rows.setdefault(key, dict(zip(TEXT_LABELS.key, key, strict=True)) | said)
+                said: dict[str, object] = {"words": one.words, "trust": one.rule.trust}
+                rows.setdefault(key, {**dict(zip(TEXT_LABELS.key, key, strict=True)), **said})
 
     for figure, article, kind in figures.select("figure_id", "article_id", "kind").iter_rows():
         note(figure, [Found(rule, "kind", kind) for rule in rules.of_kind.get(kind, ())])
@@ -147,7 +147,7 @@ def claims_of(
 
 
 def stage_text_labels(lake: Lake, chunk: str) -> Report:
-    """Publish ``text_labels`` of one chunk from ``figures``, ``captions``, ``mentions`` and, if there, ``pubmed_records``.
+    """Publish ``text_labels`` of one chunk; subject headings are read where ``pubmed_records`` is there.
 
     ``n_in`` and ``n_out`` count figures: one of which the text says nothing is no loss.
     """
@@ -160,8 +160,10 @@ def stage_text_labels(lake: Lake, chunk: str) -> Report:
     if known:
         for article, mesh in lake.read(PUBMED_RECORDS, chunk).select("article_id", "mesh").iter_rows():
             headings[article] = [str(heading["descriptor"]) for heading in mesh or ()]
-    figures = lake.read(FIGURES, chunk)
-    frame = claims_of(figures, lake.read(CAPTIONS, chunk), lake.read(MENTIONS, chunk), headings, rules)
+    figures = lake.read_lazy(FIGURES, chunk).select("figure_id", "article_id", "kind").collect()
+    captions = lake.read_lazy(CAPTIONS, chunk).select("figure_id", "caption").collect()
+    mentions = lake.read_lazy(MENTIONS, chunk).select("figure_id", "text", "start", "end", "inferred").collect()
+    frame = claims_of(figures, captions, mentions, headings, rules)
     manifest = lake.publish(
         TEXT_LABELS,
         chunk,

@@ -1,7 +1,7 @@
 """What each source's word is worth: the sample of claims, the model fitted on it, and the sources held against people.
 
-Chunk -> shelf -> whole: ``label_claims`` samples the claims of a shelf, ``label_trust`` fits one model on all samples, and
-``source_leaderboard`` holds each source, and all together, against what people said of single images.
+Chunk -> shelf -> whole: ``label_claims`` samples the claims of a shelf, ``label_trust`` fits one model on all samples,
+and ``source_leaderboard`` holds each source, and all together, against what people said of single images.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import ABSENT, TRUST, gather, kind_of, symbols_of
-from biomedica_assets.lib.labels.combine import COMBINED, LEVELS, Trust, answers, believed, capped, items, probabilities
+from biomedica_assets.lib.labels.claims import TRUST, gather, kind_of, symbols_of
+from biomedica_assets.lib.labels.combine import (
+    COMBINED,
+    LEVELS,
+    Trust,
+    answers,
+    believed,
+    capped,
+    items,
+    names,
+    probabilities,
+)
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
@@ -130,21 +140,19 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
         heard, plain = answers(mine, sources), believed(sources).tables[level]
         gold = mine["gold"].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
         n_gold = int((~np.isnan(gold)).sum())
-        spoken = sum((a >= 0).astype(np.int64) for a in heard.values()) if heard else np.zeros(0)
-        counted = n_gold >= LEAST_JUDGED or int((spoken > 1).sum()) >= LEAST_SHARED
+        spoken = np.stack([a >= 0 for a in heard.values()]).sum(axis=0) if heard else np.zeros(0, np.int64)
+        counted = n_gold >= LEAST_JUDGED or int(np.count_nonzero(spoken > 1)) >= LEAST_SHARED
         strength = BELIEF if n_gold >= LEAST_JUDGED else max(BELIEF, BLIND * mine.height)
         if counted and mine.height:
-            names = mine["concept_id"].unique().sort().to_list()
-            number = {concept: n for n, concept in enumerate(names)}
-            if n_gold >= LEAST_JUDGED:
-                keep = ~np.isnan(gold)  # people's word alone: what they did not judge would pull towards itself
-            else:
-                keep = np.ones(mine.height, dtype=bool)
+            concepts = mine["concept_id"].unique().sort().to_list()
+            number = {concept: n for n, concept in enumerate(concepts)}
+            # where people judged, theirs alone counts: what they did not judge would pull the fit towards itself
+            keep = ~np.isnan(gold) if n_gold >= LEAST_JUDGED else np.ones(mine.height, dtype=bool)
             classes = mine["concept_id"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
             beliefs = {s: weigh.belief(list(TRUST[kind_of(s)].values()), strength) for s in sources}
             found = weigh.fit({s: a[keep] for s, a in heard.items()}, beliefs, classes=classes[keep], gold=gold[keep])
             tables = found.tables
-            for concept, share in zip(names, found.prior, strict=False):
+            for concept, share in zip(concepts, found.prior, strict=False):
                 row: dict[str, object] = {"level": level, "source": "prior", "symbol": concept, "estimated": True}
                 n = int((classes[keep] == number[concept]).sum())
                 rows.append(row | {"p_no": 1.0 - float(share), "p_yes": float(share), "n": n})
@@ -224,9 +232,7 @@ def leaderboard(claims: pl.DataFrame, taxonomy: Taxonomy, *, folds: int = 5) -> 
         scored.append(together.select("media_id", "concept_id", "level", "gold", "p", source=pl.lit(COMBINED)))
         for source in sources:
             alone = test.with_columns(probabilities(test, [source], trust)).filter(pl.col(source).is_not_null())
-            named = (
-                pl.when(pl.col(source) == ABSENT).then(pl.min_horizontal("p", pl.lit(0.5, pl.Float32))).otherwise("p")
-            )
+            named = pl.when(names(source)).then("p").otherwise(pl.min_horizontal("p", pl.lit(0.5, pl.Float32)))
             scored.append(
                 alone.select("media_id", "concept_id", "level", "gold", named.alias("p"), source=pl.lit(source))
             )
@@ -273,8 +279,7 @@ def stage_leaderboard(lake: Lake) -> Report:
     whole = frame.filter(pl.col("concept_id") == "all")
     metrics = {f"precision_{s}_{q}": p for s, q, p in whole.select("source", "question", "precision").iter_rows()}
     pictures = (sources_plot(whole),) if whole.height else ()
-    report = _publish(lake, SOURCE_LEADERBOARD, None, frame, inputs, began, metrics, pictures)
-    return report
+    return _publish(lake, SOURCE_LEADERBOARD, None, frame, inputs, began, metrics, pictures)
 
 
 def _all_claims(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:

@@ -1,11 +1,12 @@
 """How far sources can be trusted, from how they agree, and what they say together: Dawid and Skene's model.
 
-Each item is one question with the answer yes or no: does this image show this concept? Each source answers with one of its
-own symbols (the text: in the head of the caption, in a mention, not at all; votes: sure, unsure, not at all), or stays away.
-What a symbol is worth is its probability where the answer is yes and where it is no; both are estimated with the answers
-by expectation maximisation (Dawid and Skene 1979, Applied Statistics 28), from a Dirichlet prior that says what is believed
-before anything was counted, with answers that people gave held fixed (Raykar et al. 2010, JMLR 11, section 2). With two
-symbols a source and a flat prior this is the textbook's model; a test holds it against crowd-kit's.
+Each item is one question with the answer yes or no: does this image show this concept? Each source answers with one
+of its own symbols (the text: in the head of the caption, in a mention, not at all; votes: sure, unsure, not at all),
+or stays away. What a symbol is worth is its probability where the answer is yes and where it is no; both are
+estimated with the answers by expectation maximisation (Dawid and Skene 1979, Applied Statistics 28), from a Dirichlet
+prior that says what is believed before anything was counted, with answers that people gave held fixed (Raykar et al.
+2010, JMLR 11, section 2). With two symbols and a flat prior this is the textbook's model; a test holds it against
+crowd-kit's.
 """
 
 from __future__ import annotations

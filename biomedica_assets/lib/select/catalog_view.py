@@ -12,7 +12,16 @@ from collections.abc import Collection
 import polars as pl
 
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURE_LABELS, FIGURES, IMAGES, SHARDS, Table
+from biomedica_assets.lib.tables import (
+    ARTICLES,
+    CAPTIONS,
+    FIGURE_LABELS,
+    FIGURES,
+    IMAGES,
+    PUBMED_RECORDS,
+    SHARDS,
+    Table,
+)
 
 JOINS: dict[str, tuple[Table, str]] = {
     "shards": (SHARDS, "sample_key"),
@@ -21,8 +30,11 @@ JOINS: dict[str, tuple[Table, str]] = {
     "captions": (CAPTIONS, "figure_id"),
     "articles": (ARTICLES, "article_id"),
     "figure_labels": (FIGURE_LABELS, "media_id"),
+    "pubmed_records": (PUBMED_RECORDS, "article_id"),
 }
 """Table -> the table and the column by which it joins ``shards``."""
+OPTIONAL = frozenset({"pubmed_records"})
+"""Tables that a chunk may lack; their columns are null there."""
 LABEL_LISTS = ("global", "local", "content")
 
 
@@ -64,7 +76,9 @@ COLUMNS: tuple[ViewColumn, ...] = (
     *_from("figure_labels", "cluster", "panel_type", "panel_subtype", *LABEL_LISTS),
     *_from("figure_labels", "panel_type_confidence", "panel_subtype_confidence"),
     *_from("figure_labels", "global_confidence", "local_confidence", "content_confidence"),
-    *_from("figure_labels", "global_provenance", "simulated"),
+    *_from("figure_labels", "global_provenance", "local_provenance", "claims", "simulated"),
+    *_from("articles", "keyword_groups=keywords"),
+    *_from("pubmed_records", "mesh_headings=mesh"),
 )
 BY_NAME: dict[str, ViewColumn] = {column.name: column for column in COLUMNS}
 
@@ -94,6 +108,10 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
         key = JOINS[table.name][1]
         columns = {BY_NAME[name].source: name for name in names if BY_NAME[name].table == table.name}
         wanted = [pl.col(source).alias(name) for source, name in columns.items() if source != key]
+        if table.name in OPTIONAL and lake.manifest(table, chunk) is None:
+            frame = frame.with_columns(pl.lit(None, dtype=table.schema[s]).alias(n) for s, n in columns.items())
+            taken.update(columns.values())
+            continue
         joined = lake.read_lazy(table, chunk).select(pl.col(key), *wanted)
         frame = frame.join(joined, on=key, how="left", validate="m:1", maintain_order="left")
         taken.update(columns.values())

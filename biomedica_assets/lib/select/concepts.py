@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from biomedica_assets.lib.select.catalog_view import LABEL_LISTS
 from biomedica_assets.lib.select.definition import RecipeError, suggestion
 
 _PANELS = ("panel_type", "panel_subtype")
-LABEL_COLUMNS = (*LABEL_LISTS, *_PANELS, *(f"{name}_confidence" for name in (*LABEL_LISTS, *_PANELS)))
+LABEL_COLUMNS = (*LABEL_LISTS, *_PANELS, *(f"{name}_confidence" for name in (*LABEL_LISTS, *_PANELS)), "claims")
 """Columns of the view ``samples`` that ``concepts_of`` and ``top_concepts_of`` read."""
 
 
@@ -19,6 +21,7 @@ class Vocabulary:
         """Args: taxonomy: rows of the table ``taxonomy``."""
         self.ids = frozenset(taxonomy["concept_id"])
         self.labels: dict[str, str] = dict(taxonomy.select("concept_id", "label").iter_rows())
+        self.tops = frozenset(taxonomy["top"])
         self._top: dict[str, str] = dict(taxonomy.select("concept_id", "top").iter_rows())
         self._named: dict[str, str] = {}
         self._narrower: dict[str, list[str]] = {}
@@ -74,6 +77,20 @@ def concepts_of(min_confidence: float) -> pl.Expr:
 def top_concepts_of(min_confidence: float) -> pl.Expr:
     """Top concepts of a sample, list[str]; empty if it has none that is sure enough."""
     return _sure("global", min_confidence).fill_null(pl.lit([], dtype=pl.List(pl.String)))
+
+
+def concepts_by(sources: Sequence[str], min_confidence: float) -> pl.Expr:
+    """Concepts of a sample that any of the named sources names surely enough, list[str], from the column ``claims``.
+
+    Args:
+        sources: ``text``, ``propagated``, ``model``, ``released`` (any of them) or ``released:name``, ``combined``.
+        min_confidence: least confidence of the claim.
+    """
+    one = pl.element()
+    source, confidence = one.struct.field("source"), one.struct.field("confidence")
+    known = source.is_in(list(sources)) | source.str.split(":").list.first().is_in(list(sources))
+    asked = pl.col("claims").list.eval(one.filter(known & (confidence >= min_confidence)).struct.field("concept_id"))
+    return asked.list.unique().fill_null(pl.lit([], dtype=pl.List(pl.String)))
 
 
 def _sure(name: str, least: float) -> pl.Expr:

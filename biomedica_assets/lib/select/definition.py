@@ -40,6 +40,9 @@ class Concepts(_Strict):
     include: tuple[str, ...] = pydantic.Field((), strict=False, description="Only samples with one of these.")
     exclude: tuple[str, ...] = pydantic.Field((), strict=False, description="No samples with one of these.")
     min_confidence: Share = pydantic.Field(0.0, description="Labels below this confidence count as absent.")
+    sources: tuple[
+        Annotated[str, pydantic.Field(pattern=r"^(text|propagated|model|combined|released(:[a-z0-9_-]+)?)$")], ...
+    ] = pydantic.Field((), strict=False, description="Only labels that one of these sources gives; empty takes all.")
     caps: dict[str, Annotated[int, pydantic.Field(ge=0)]] = pydantic.Field(
         default_factory=dict, description="At most so many samples of a top concept."
     )
@@ -79,6 +82,13 @@ class Recipe(_Strict):
     licenses: tuple[License, ...] = pydantic.Field(
         ("commercial", "noncommercial", "other"), strict=False, min_length=1, description="Licence groups taken."
     )
+    mesh: tuple[str, ...] = pydantic.Field(
+        (), strict=False, description="Only articles with one of these MeSH headings."
+    )
+    keywords: tuple[str, ...] = pydantic.Field(
+        (), strict=False, description="Only articles with one of these keywords."
+    )
+    journals: tuple[str, ...] = pydantic.Field((), strict=False, description="Only articles of these journals.")
     concepts: Concepts = pydantic.Field(default_factory=lambda: Concepts.model_validate({}))
     dedup: Dedup = pydantic.Field("near", description="Keep one image of each duplicate group; near is the widest.")
     decontaminate: bool = pydantic.Field(True, description="Leave out images that evaluation tasks use.")

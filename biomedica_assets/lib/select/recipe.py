@@ -37,7 +37,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "1"
+VERSION = "2"
 READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
 """What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
 INDEX_SUFFIX = ".index"
@@ -181,6 +181,9 @@ def _metrics(frame: pl.DataFrame, tally: Tally, split: splits.Split) -> dict[str
         "largest_component_articles": split.largest,
     }
     metrics |= {name: counts.get(name, 0) for name in splits.NAMES}
+    if tally.sources:
+        said = (f"{s}: {n:,} at {tally.sureness[s] / n:.2f}" for s, n in tally.sources.most_common())
+        metrics["labels_come_from"] = "; ".join(said)
     return metrics | dict(sorted(tally.left_out.items()))
 
 

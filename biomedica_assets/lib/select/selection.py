@@ -33,11 +33,15 @@ class Tally:
         considered: samples in the shards.
         left_out: by step.
         available: samples of the shards by top concept.
+        sources: selected samples that carry a label, by the sources behind it.
+        sureness: for each of them the sum of the labels' confidence.
     """
 
     considered: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter[str])
     available: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    sources: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    sureness: dict[str, float] = dataclasses.field(default_factory=dict[str, float])
 
     def keep(self, frame: pl.DataFrame, mask: pl.Series, why: str) -> pl.DataFrame:
         """The rows of the mask; the others are counted under ``why``."""
@@ -62,7 +66,10 @@ def select(
     used = lake.read(EVALUATION_MATCHES, None)["media_id"] if recipe.decontaminate else pl.Series(dtype=pl.String)
     found: list[pl.DataFrame] = []
     for chunk in track(chunks, progress, "select", len(chunks), "chunks"):
-        names = {*_NAMES, *condition.columns, *(concepts.LABEL_COLUMNS if labelled else ())}
+        names = {*_NAMES, *condition.columns, *((*concepts.LABEL_COLUMNS, "global_provenance") if labelled else ())}
+        names |= {"mesh_headings"} if recipe.mesh else set[str]()
+        names |= {"keyword_groups"} if recipe.keywords else set[str]()
+        names |= {"journal"} if recipe.journals else set[str]()
         names |= {"pixel_hash"} if recipe.dedup == "pixels" else set[str]()
         rows = read_samples(lake, chunk, names, extra=("start", "end"))
         found.append(_of_chunk(rows, recipe, condition, vocabulary, used, tally, labelled=labelled))
@@ -101,6 +108,11 @@ def _of_chunk(
         (concepts.concepts_of(asked.min_confidence) if labelled else none).alias("concepts"),
         (concepts.top_concepts_of(asked.min_confidence) if labelled else none).alias("tops"),
     )
+    if labelled and vocabulary and asked.sources:
+        named = concepts.concepts_by(asked.sources, asked.min_confidence)
+        rows = rows.with_columns(concepts=named).with_columns(
+            tops=pl.col("concepts").list.set_intersection(pl.lit(sorted(vocabulary.tops)))
+        )
     tally.available.update(rows["tops"].explode(empty_as_null=False).drop_nulls().to_list())
     rows = tally.keep(rows, ~rows["media_id"].is_in(used.implode()), "left_out_evaluation")
     rows = tally.keep(rows, rows["license_group"].is_in(list(recipe.licenses)), "left_out_license")
@@ -110,10 +122,47 @@ def _of_chunk(
     if vocabulary and asked.exclude:
         unwanted = list(vocabulary.with_narrower(asked.exclude))
         rows = tally.keep(rows, ~_has_any(rows, unwanted), "left_out_concept")
+    rows = _by_words(rows, recipe, tally)
     rows = tally.keep(rows, predicate.matches(condition, rows), "left_out_where")
     area = (pl.col("width").cast(pl.Int64) * pl.col("height")).fill_null(0).alias("area")
     digest = pl.col("pixel_hash") if recipe.dedup == "pixels" else pl.col("sha256")
+    if labelled:
+        _note_sources(rows, tally)
     return rows.select("sample_key", *_RANGES, "tops", area, digest.alias("digest"))
+
+
+def _note_sources(rows: pl.DataFrame, tally: Tally) -> None:
+    counted = rows.drop_nulls("global_provenance").group_by("global_provenance")
+    for source, n, sure in counted.agg(pl.len(), pl.col("global_confidence").sum()).iter_rows():
+        tally.sources[source] += n
+        tally.sureness[source] = tally.sureness.get(source, 0.0) + float(sure or 0.0)
+
+
+def _by_words(rows: pl.DataFrame, recipe: Recipe, tally: Tally) -> pl.DataFrame:
+    """Samples whose article has one of the subject headings, keywords and journals asked for, letter case aside."""
+    one = pl.element()
+    asked = {
+        "left_out_mesh": (recipe.mesh, "mesh_headings", one.struct.field("descriptor")),
+        "left_out_keyword": (recipe.keywords, "keyword_groups", None),
+    }
+    for why, (words, column, field) in asked.items():
+        if words:
+            found = pl.col(column).list.eval(
+                (
+                    one.struct.field("keywords").list.explode(keep_nulls=False, empty_as_null=False)
+                    if field is None
+                    else field
+                ).str.to_lowercase()
+            )
+            wanted = pl.lit([word.lower() for word in words])
+            rows = tally.keep(
+                rows, rows.select(found.list.set_intersection(wanted).list.len().fill_null(0) > 0).to_series(), why
+            )
+    if recipe.journals:
+        wanted = [journal.lower() for journal in recipe.journals]
+        mask = rows["journal"].str.to_lowercase().is_in(wanted).fill_null(value=False)
+        rows = tally.keep(rows, mask, "left_out_journal")
+    return rows
 
 
 def _has_any(rows: pl.DataFrame, wanted: list[str]) -> pl.Series:

@@ -24,13 +24,14 @@ from biomedica_assets.lib.tables import (
     FIGURES,
     IMAGE_FINGERPRINTS,
     IMAGES,
+    PUBMED_RECORDS,
     SAMPLE_SHELF,
     SHARDS,
     Table,
 )
 
 VERSION = "1"
-DESCRIBING: tuple[Table, ...] = (SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS)
+DESCRIBING: tuple[Table, ...] = (SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS)
 """Tables by chunk that a recipe may read."""
 
 
