@@ -1,4 +1,4 @@
-"""Group annotations, second half: what text and others say of figures, what sources are worth, the labels of all.
+"""Group annotations, second half: what the text says of figures, what sources are worth, the labels of all.
 
 Belongs here: one asset per table of ``lib.labels``. What people say of clusters is in ``annotations``.
 """

@@ -80,7 +80,7 @@ def votes(arguments: argparse.Namespace) -> int:
 
 def _take_in(values: Settings, lake: Lake, path: Path, form: str) -> int:
     from biomedica_assets.lib.annotate.ballots import BallotBox
-    from biomedica_assets.lib.annotate.exchange import biomedica, label_studio, tables, take_in
+    from biomedica_assets.lib.annotate.exchange import biomedica, label_studio, released, tables
     from biomedica_assets.lib.annotate.taxonomy.model import load
     from biomedica_assets.lib.tables import CLUSTER_MODEL
 
@@ -95,7 +95,7 @@ def _take_in(values: Settings, lake: Lake, path: Path, form: str) -> int:
             if model is None:
                 raise PermanentFailure("cluster numbers mean nothing without a model: materialise cluster_model first")
             found = biomedica.import_cluster_labels(path, taxonomy, cluster_model=model)
-    kept = take_in(BallotBox(lake.root, taxonomy), found, "imported")
+    kept = released.cast_again(BallotBox(lake.root, taxonomy), found)
     for reject in found.rejects:
         print(f"left out: {reject.message}", file=sys.stderr)
     print(f"{found.n_in:,} items: {kept:,} votes taken in, {len(found.rejects):,} left out, {len(found.notes):,} notes")

@@ -656,7 +656,7 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
         _c(
             f"{question}_provenance",
             S,
-            f"{question}: human, propagated, text, model, released:name, joined by +; null without",
+            f"{question}: human, model, or propagated and text joined by +; null without answer",
             null=True,
         ),
         _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
@@ -678,30 +678,6 @@ TEXT_LABELS = Table(
         _c("trust", F32, "share of matches in the head of a caption that are right, as the rules file states"),
     ),
 )
-RELEASED_LABELS = Table(
-    "released_labels",
-    "Labels that others published, joined to our images.",
-    "chunk",
-    ("media_id", "concept_id", "name"),
-    (
-        _c("media_id", S, "image", src="images.media_id"),
-        _c("concept_id", S, "concept that their label means", src="taxonomy.concept_id"),
-        _c("name", S, "name under which the labels were joined; their provenance is released:name"),
-        _c("way", S, "how the record was joined: file, stem, caption or picture"),
-        _c("said", S, "their label as they spell it"),
-    ),
-)
-MODEL_LABELS = Table(
-    "model_labels",
-    "What the label model says of each embedded image; it abstains below its threshold.",
-    "chunk",
-    ("media_id", "concept_id"),
-    (
-        _c("media_id", S, "image", src="embeddings.media_id"),
-        _c("concept_id", S, "concept", src="taxonomy.concept_id"),
-        _c("p", F32, "probability, calibrated on held-out articles", src="embeddings.row label_claims.symbol"),
-    ),
-)
 LABEL_CLAIMS = Table(
     "label_claims",
     "What each source says of a sample of images, and what people said of the same images.",
@@ -711,7 +687,7 @@ LABEL_CLAIMS = Table(
         _c("media_id", S, "image", src="images.media_id"),
         _c("article_id", S, "its article", src="images.article_id"),
         _c("concept_id", S, "concept of the axis kind, wider ones included", src="taxonomy.concept_id"),
-        _c("source", S, "text, propagated, model, released:name; person for what people said of the image itself"),
+        _c("source", S, "text or propagated; person for what people said of the image itself"),
         _c("symbol", S, "how it says so: head, mention, sure, ...; yes for a person"),
         _c("simulated", BOOL, "true if it rests on a simulated vote"),
     ),
@@ -770,7 +746,7 @@ FIGURE_LABELS = Table(
             "claims",
             CLAIMS,
             "concepts of the axis kind that any source names, with its confidence; 'combined' for all sources together",
-            src="text_labels.concept_id released_labels.concept_id model_labels.concept_id annotations.answer",
+            src="text_labels.concept_id annotations.answer",
         ),
         _c("calibrated", BOOL, "true if confidences were calibrated on an audit sample"),
         _c("simulated", BOOL, "true if any label rests on a simulated vote"),
@@ -1119,8 +1095,6 @@ ALL: tuple[Table, ...] = (
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     TEXT_LABELS,
-    RELEASED_LABELS,
-    MODEL_LABELS,
     LABEL_CLAIMS,
     LABEL_TRUST,
     SOURCE_LEADERBOARD,

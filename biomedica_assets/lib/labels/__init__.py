@@ -1,4 +1,4 @@
-"""Labels from everything there is: what the text says, what others labelled, what a model says, and all of it together.
+"""Labels from everything there is: what the text says, what votes say, and all of it together.
 
 * ``rules/``      words by concept, as data; ``rules`` reads them
 * ``text``        labelling functions over captions, mentions, subject headings and kinds of element

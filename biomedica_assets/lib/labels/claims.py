@@ -18,45 +18,37 @@ from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
     IMAGES,
-    MODEL_LABELS,
-    RELEASED_LABELS,
     TEXT_LABELS,
     Table,
 )
 
 ABSENT, UNHEARD = "absent", "unheard"
-STRONG = ("kind", "head", "sure", "likely", "yes")
+STRONG = ("kind", "head", "sure", "likely")
 """Symbols that make a source sure of an image: what it then does not name it calls ``absent``, else ``unheard``."""
-TEXT, VOTES, MODEL, RELEASED = "text", "propagated", "model", "released"
+TEXT, VOTES = "text", "propagated"
 BINS = ("sure", "likely", "unsure")
 _CUTS = (0.6, 0.25)  # raw confidence of a cluster's label: two thirds, one third of the way to the next cluster, agreed
+_WEAK = 0.6  # trust of a rule below which a match alone labels nothing: like a heading, it only supports others
 _STRONG = 0.8  # trust of a rule from which its matches count for as much as their place
-_MODEL_CUTS = (0.8, 0.5)
 TRUST: dict[str, Mapping[str, float]] = {
     # Shares right, judged by hand on captions of real articles; what is counted later outweighs them.
     TEXT: {"kind": 0.9, "head": 0.85, "caption": 0.75, "mention": 0.55, "mesh": 0.4, ABSENT: 0.25, UNHEARD: 0.4},
     VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.2, UNHEARD: 0.4},
-    MODEL: {"sure": 0.85, "likely": 0.6, "unsure": 0.3, ABSENT: 0.25, UNHEARD: 0.4},
-    RELEASED: {"yes": 0.75, ABSENT: 0.25, UNHEARD: 0.4},
 }
-"""Source (``released:<name>`` under ``released``) -> symbol -> share of yes behind it, believed before counting."""
+"""Source -> symbol -> share of yes behind it, believed before counting."""
 SCHEMA = pl.Schema({"media_id": pl.String, "concept_id": pl.String, "source": pl.String, "symbol": pl.String})
-
-
-def kind_of(source: str) -> str:
-    """``released:name`` -> ``released``; others as they are."""
-    return source.partition(":")[0]
 
 
 def symbols_of(source: str) -> tuple[str, ...]:
     """Symbols of a source in order, ``absent`` and ``unheard`` last."""
-    return tuple(TRUST[kind_of(source)])
+    return tuple(TRUST[source])
 
 
 def of_text(lake: Lake, chunk: str) -> pl.DataFrame:
     """Claims of ``text_labels``: those of a figure hold for its images; a weak rule counts one place lower."""
     lower = pl.col("place").replace({"head": "caption", "caption": "mention"})
-    symbol = pl.when(pl.col("trust") < _STRONG).then(lower).otherwise("place")
+    symbol = pl.when(pl.col("trust") < _WEAK).then(pl.lit("mesh")).when(pl.col("trust") < _STRONG).then(lower)
+    symbol = symbol.otherwise("place")
     found = lake.read_lazy(TEXT_LABELS, chunk).select("figure_id", "concept_id", symbol=symbol)
     media = lake.read_lazy(IMAGES, chunk).select("media_id", "figure_id")
     return _plain(media.join(found, on="figure_id").with_columns(source=pl.lit(TEXT)).collect())
@@ -82,19 +74,7 @@ def propagated_claims(labels: pl.DataFrame) -> pl.DataFrame:
     return _plain(frame)
 
 
-def of_model(lake: Lake, chunk: str) -> pl.DataFrame:
-    """Claims of ``model_labels``."""
-    frame = lake.read(MODEL_LABELS, chunk)
-    return _plain(frame.with_columns(symbol=binned("p", _MODEL_CUTS), source=pl.lit(MODEL)))
-
-
-def of_released(lake: Lake, chunk: str) -> pl.DataFrame:
-    """Claims of ``released_labels``: one source for each name."""
-    frame = lake.read(RELEASED_LABELS, chunk)
-    return _plain(frame.with_columns(symbol=pl.lit("yes"), source=pl.lit(f"{RELEASED}:") + pl.col("name")))
-
-
-READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes, RELEASED_LABELS: of_released, MODEL_LABELS: of_model}
+READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes}
 
 
 def gather(lake: Lake, chunk: str, taxonomy: Taxonomy, *, without: tuple[Table, ...] = ()) -> pl.DataFrame:

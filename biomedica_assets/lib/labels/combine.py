@@ -14,7 +14,7 @@ import polars as pl
 from biomedica_assets.lib.annotate.form import MAX_CONCEPTS
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import ABSENT, STRONG, TRUST, UNHEARD, kind_of, symbols_of
+from biomedica_assets.lib.labels.claims import ABSENT, STRONG, TRUST, UNHEARD, symbols_of
 
 VERSION = "1"
 LEAST = 0.5  # a label that is rather wrong than right is none
@@ -33,7 +33,7 @@ class Trust:
 
 def believed(sources: list[str]) -> Trust:
     """Trust before anything was counted."""
-    tables = {source: _normal(weigh.belief(list(TRUST[kind_of(source)].values()), 1.0)) for source in sources}
+    tables = {source: _normal(weigh.belief(list(TRUST[source].values()), 1.0)) for source in sources}
     return Trust(dict.fromkeys(LEVELS, tables), {})
 
 

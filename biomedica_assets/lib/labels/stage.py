@@ -21,9 +21,7 @@ from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     LABEL_CALIBRATION,
     LABEL_TRUST,
-    MODEL_LABELS,
     PANELS,
-    RELEASED_LABELS,
     TEXT_LABELS,
 )
 
@@ -35,7 +33,7 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
     taxonomy = load()
     wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
     optional = [(LABEL_CALIBRATION, None), (LABEL_TRUST, None)]
-    optional += [(table, chunk) for table in (TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS)]
+    optional += [(table, chunk) for table in (TEXT_LABELS,)]
     wanted += [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
     inputs = lake.inputs(*wanted)
     assignments = lake.read(CLUSTERS, chunk)

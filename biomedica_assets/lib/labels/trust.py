@@ -19,7 +19,7 @@ from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import TRUST, gather, kind_of, symbols_of
+from biomedica_assets.lib.labels.claims import TRUST, gather, symbols_of
 from biomedica_assets.lib.labels.combine import (
     COMBINED,
     LEVELS,
@@ -39,8 +39,6 @@ from biomedica_assets.lib.tables import (
     IMAGES,
     LABEL_CLAIMS,
     LABEL_TRUST,
-    MODEL_LABELS,
-    RELEASED_LABELS,
     SOURCE_LEADERBOARD,
     TEXT_LABELS,
     Table,
@@ -53,7 +51,7 @@ LEAST_SHARED = 200  # candidates of which two sources speak; below, agreement sa
 LEAST_JUDGED = 30  # candidates that people judged from which one source alone is counted
 BELIEF = 20.0  # pseudo-counts a symbol where people judged images
 BLIND = 0.25  # share of the candidates as pseudo-counts where nobody did: two sources cannot tell who errs
-READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS, RELEASED_LABELS, MODEL_LABELS)
+READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS)
 
 
 def verdicts_of_people(votes: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
@@ -149,7 +147,7 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
             # where people judged, theirs alone counts: what they did not judge would pull the fit towards itself
             keep = ~np.isnan(gold) if n_gold >= LEAST_JUDGED else np.ones(mine.height, dtype=bool)
             classes = mine["concept_id"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
-            beliefs = {s: weigh.belief(list(TRUST[kind_of(s)].values()), strength) for s in sources}
+            beliefs = {s: weigh.belief(list(TRUST[s].values()), strength) for s in sources}
             found = weigh.fit({s: a[keep] for s, a in heard.items()}, beliefs, classes=classes[keep], gold=gold[keep])
             tables = found.tables
             for concept, share in zip(concepts, found.prior, strict=False):

@@ -83,12 +83,12 @@ def concepts_by(sources: Sequence[str], min_confidence: float) -> pl.Expr:
     """Concepts of a sample that any of the named sources names surely enough, list[str], from the column ``claims``.
 
     Args:
-        sources: ``text``, ``propagated``, ``model``, ``released`` (any of them) or ``released:name``, ``combined``.
+        sources: ``text``, ``propagated`` or ``combined``.
         min_confidence: least confidence of the claim.
     """
     one = pl.element()
     source, confidence = one.struct.field("source"), one.struct.field("confidence")
-    known = source.is_in(list(sources)) | source.str.split(":").list.first().is_in(list(sources))
+    known = source.is_in(list(sources))
     asked = pl.col("claims").list.eval(one.filter(known & (confidence >= min_confidence)).struct.field("concept_id"))
     return asked.list.unique().fill_null(pl.lit([], dtype=pl.List(pl.String)))
 

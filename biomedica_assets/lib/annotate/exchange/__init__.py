@@ -1,7 +1,8 @@
 """Votes in and out in other people's formats: Label Studio, CSV, BIOMEDICA's ``cluster_labels.json``.
 
 Each reader returns ``Imported``: votes, and a reject for whatever was not one. ``take_in`` writes them to the vote
-files; ids are derived from the source, so importing a file twice changes nothing.
+files; ids are derived from the source, so importing a file twice changes nothing, and an annotation that was
+revised meanwhile replaces the earlier vote.
 """
 
 from __future__ import annotations
@@ -68,8 +69,26 @@ def take_in(box: BallotBox, imported: Imported, source: Source) -> int:
 
     Raises:
         PermanentFailure: an annotator's name is already registered as another kind of source.
-        VoteConflict: an id is taken by another vote; nothing is written.
+        VoteConflict: an id is taken by another person's vote; nothing is written.
     """
+    votes = [_revision(box, vote) for vote in imported.votes]
     for name in sorted({vote.annotator for vote in imported.votes}):
         box.register.ensure(name, source)
-    return sum(box.append(imported.votes))
+    return sum(box.append(votes))
+
+
+def _revision(box: BallotBox, vote: Vote) -> Vote:
+    """The vote under an id of its own if the same person said something else under its id before.
+
+    A tool keeps the id of an annotation that is revised; here a later vote replaces the earlier one, and both stay.
+    What says the same as the last revision becomes that one, so that a file that is read twice changes nothing.
+    """
+    last, number = box.find(vote.vote_id), 0
+    if last is None or last.annotator != vote.annotator:
+        return vote
+    while (following := box.find(stable_id("rev", vote.vote_id, number + 1))) is not None:
+        last, number = following, number + 1
+    same = dataclasses.replace(vote, vote_id=last.vote_id)
+    if last.says_the_same(same):
+        return same
+    return dataclasses.replace(vote, vote_id=stable_id("rev", vote.vote_id, number + 1))

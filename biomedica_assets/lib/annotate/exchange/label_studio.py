@@ -21,8 +21,11 @@ from biomedica_assets.lib.annotate.tasks import Sheets
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.store.manifest import digest
 
 FLAGS = ("mixed", "cant_tell")
+_OURS = "@annotators.invalid"  # RFC 2606: no mail reaches it
+_LONGEST = 40
 
 
 def labeling_config(taxonomy: Taxonomy) -> str:
@@ -52,8 +55,10 @@ def export_tasks(sheets: Sheets, votes: Iterable[Vote], *, image_url: str) -> st
     Args:
         sheets: what is shown.
         votes: active label votes of ``sheets.model``.
-        image_url: where Label Studio finds an image, with ``{path}`` for its path below the data directory.
+        image_url: where Label Studio finds an image, with ``{path}`` for its path below the data directory; without it
+            the path comes last.
     """
+    address = image_url if "{path}" in image_url else f"{image_url}{{path}}"
     given: dict[int, list[Vote]] = {}
     for vote in votes:
         if vote.cluster is not None and vote.answer and vote.task == "label" and vote.cluster_model == sheets.model:
@@ -62,7 +67,7 @@ def export_tasks(sheets: Sheets, votes: Iterable[Vote], *, image_url: str) -> st
     for cluster, pictures in sheets.clusters.items():
         shown = [p for p in pictures if p.path]
         data: dict[str, Any] = {"cluster": cluster, "cluster_model": sheets.model}
-        data["images"] = [image_url.replace("{path}", str(p.path)) for p in shown]
+        data["images"] = [address.replace("{path}", str(p.path)) for p in shown]
         data["captions"] = "\n".join(f"{i + 1}. {p.caption or '(no caption)'}" for i, p in enumerate(shown))
         tasks.append({"data": data, "annotations": [_annotation(vote) for vote in given.get(cluster, [])]})
     return json.dumps(tasks, indent=1, ensure_ascii=False) + "\n"
@@ -80,7 +85,7 @@ def _annotation(vote: Vote) -> dict[str, Any]:
             result.append({"from_name": "comment", "to_name": "sheet", "type": "textarea", "value": value})
     return {
         "unique_id": vote.vote_id,
-        "completed_by": {"email": f"{vote.annotator}@annotators.invalid"},
+        "completed_by": {"email": f"{vote.annotator}{_OURS}"},
         "lead_time": vote.seconds,
         "created_at": vote.time,
         "result": result,
@@ -97,7 +102,8 @@ def import_annotations(path: Path, taxonomy: Taxonomy, *, names: Mapping[str, st
     Args:
         path: the file.
         taxonomy: the vocabulary.
-        names: its users (email or number as text) -> our annotators; others take the part of the email before the @.
+        names: its users (email or number as text) -> our annotators; others are called by their whole
+            address, since two hospitals may each have an ada, and those of our own export by their name.
 
     Raises:
         PermanentFailure: the file is no such export.
@@ -135,7 +141,7 @@ def _record(
     who = annotation["completed_by"]
     account = as_object(who)
     user = str(account["email"] if account else who)
-    annotator = check_name(names.get(user) or re.sub(r"[^a-z0-9_-]+", "-", user.partition("@")[0].lower()).strip("-_"))
+    annotator = check_name(names.get(user) or _name_of(user))
     found: dict[str, list[str]] = {}
     for part in annotation["result"]:
         found[part["from_name"]] = list(part["value"].get("choices") or part["value"].get("text") or [])
@@ -158,3 +164,9 @@ def _record(
         "taxonomy_version": taxonomy.version,
         "guideline_version": guideline().version,
     }
+
+
+def _name_of(user: str) -> str:
+    """An annotator's name for a user of Label Studio: letters, digits and hyphens of the address, cut with a digest."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", user.removesuffix(_OURS).lower()).strip("-_")
+    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 9].rstrip('-_')}-{digest(user)[:8]}"

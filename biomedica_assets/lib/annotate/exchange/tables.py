@@ -18,6 +18,7 @@ from biomedica_assets.lib.annotate.votes import Vote
 from biomedica_assets.lib.errors import PermanentFailure
 
 NONE = "-"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN = ("vote_id", "annotator", "source", "task", "cluster", "media_id", "cluster_model")
 _TAIL = ("seconds", "time", "taxonomy_version", "guideline_version")
 COLUMNS = (*_PLAIN, *SINGLE_CHOICE, *SETS, "mixed", "cant_tell", "comment", *_TAIL)
@@ -37,7 +38,7 @@ def export_csv(votes: Iterable[Vote]) -> str:
         row |= {
             "mixed": int(vote.answer.mixed),
             "cant_tell": int(vote.answer.cant_tell),
-            "comment": vote.answer.comment,
+            "comment": _harmless(vote.answer.comment),
         }
         writer.writerow(row)
     return buffer.getvalue()
@@ -50,7 +51,7 @@ def import_csv(path: Path, taxonomy: Taxonomy) -> Imported:
         PermanentFailure: the file cannot be read or lacks columns.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # as it is: a comment may hold CR LF
     except (OSError, UnicodeDecodeError) as error:
         raise PermanentFailure(f"{path} cannot be read as CSV in UTF-8: {error}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -74,7 +75,7 @@ def _record(row: dict[str, str | None]) -> dict[str, Any]:
     answer: dict[str, Any] = {q: cells[q] for q in SINGLE_CHOICE}
     answer |= {q: None if cells[q] is None else _concepts(str(cells[q])) for q in SETS}
     answer |= {flag: _flag(cells[flag]) for flag in ("mixed", "cant_tell")}
-    return {**record, "answer": {**answer, "comment": cells["comment"]}}
+    return {**record, "answer": {**answer, "comment": _as_written(cells["comment"])}}
 
 
 def _concepts(cell: str) -> list[str]:
@@ -86,3 +87,12 @@ def _flag(cell: str | None) -> bool:
     if value is None:
         raise ValueError(f"{cell!r} is neither 1 nor 0")
     return value
+
+
+def _harmless(text: str | None) -> str | None:
+    """Text that no spreadsheet takes for a formula: OWASP's rule, an apostrophe before = + - @ and the like."""
+    return f"'{text}" if text and text.lstrip("'")[:1] in _FORMULA else text
+
+
+def _as_written(text: str | None) -> str | None:
+    return text[1:] if text and text[0] == "'" and text.lstrip("'")[:1] in _FORMULA else text
