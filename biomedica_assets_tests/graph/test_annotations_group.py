@@ -6,6 +6,7 @@ import pytest
 
 from biomedica_assets import resources, settings
 from biomedica_assets.assets import annotations as group
+from biomedica_assets.assets import labels as label_group
 from biomedica_assets.automation.votes import expert_votes_sensor
 from biomedica_assets.checks import annotations as checks
 from biomedica_assets.lib.annotate.ballots import BallotBox
@@ -53,7 +54,7 @@ def test_the_sensor_reports_new_votes_once_with_the_version_of_the_table(lake, g
 
 def run(given, instance, *assets, partition=None):
     definitions = dg.Definitions(
-        assets=dg.load_assets_from_modules([group], include_specs=True),
+        assets=dg.load_assets_from_modules([group, label_group], include_specs=True),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         resources=given,
         executor=dg.in_process_executor,
