@@ -23,6 +23,7 @@ from biomedica_assets.lib.annotate import audit, consensus, panels, simulate
 from biomedica_assets.lib.annotate.agreement import stage_agreement
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import SETS
+from biomedica_assets.lib.annotate.sources.stage import stage_labels
 from biomedica_assets.lib.annotate.tally import collect_votes, current_model
 from biomedica_assets.lib.annotate.taxonomy.model import load, stage_taxonomy
 from biomedica_assets.lib.cluster import FitSettings, assign_chunk, fit_clusters
@@ -30,7 +31,6 @@ from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.demo.art import Art, any_art, encoded
 from biomedica_assets.lib.demo.draw import KINDS
 from biomedica_assets.lib.embed import embed_chunk, open_encoder, shelve
-from biomedica_assets.lib.labels.stage import stage_labels
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ANNOTATIONS, CAPTIONS, CLUSTERS, FIGURE_LABELS, IMAGES, PANELS, Table

@@ -1,12 +1,12 @@
 """Group annotations, second half: what the text says of figures, what sources are worth, the labels of all.
 
-Belongs here: one asset per table of ``lib.labels``. What people say of clusters is in ``annotations``.
+Belongs here: one asset per table of ``lib.annotate.sources``. What people say of clusters is in ``annotations``.
 """
 
 import dagster as dg
 
 from biomedica_assets.assets.annotations import annotations, expert_votes, label_calibration
-from biomedica_assets.lib.labels import stage, text, trust
+from biomedica_assets.lib.annotate.sources import stage, text, trust
 from biomedica_assets.lib.tables import FIGURE_LABELS, LABEL_CLAIMS, LABEL_TRUST, SOURCE_LEADERBOARD, TEXT_LABELS
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES

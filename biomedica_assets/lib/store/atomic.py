@@ -77,6 +77,21 @@ def write_many(folder: Path, contents: Mapping[str, bytes]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Take a file away if it is there.
+
+    Raises:
+        StoreError: the disk or the permissions of its folder do not let it go.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot remove {path}: {error.strerror or error}. See to the disk or the permissions of {path.parent}, "
+            "then run again."
+        ) from error
+
+
 def sync(path: Path) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -101,7 +116,7 @@ def sweep(folder: Path, of: str = "") -> int:
             owner = _OWNER.search(leftover.name)
             if leftover.is_dir() or (owner is not None and _lives(int(owner[1]))):
                 continue
-            leftover.unlink(missing_ok=True)
+            remove(leftover)
             n += 1
     return n
 

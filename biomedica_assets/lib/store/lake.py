@@ -224,7 +224,7 @@ class Lake:
 
     def remove(self, table: Table, partition: str | None) -> None:
         """Make a partition not exist; its files stay for those who read them."""
-        (self.folder(table, partition) / MANIFEST).unlink(missing_ok=True)
+        atomic.remove(self.folder(table, partition) / MANIFEST)
 
     def path_below(self, path: Path) -> str:
         """A path as it is stored in tables: relative to the data directory, with forward slashes."""
@@ -268,4 +268,4 @@ def _write(folder: Path, parts: Mapping[str, bytes], manifest: bytes) -> None:
     # Also what is there under this name: its bytes may have been damaged since.
     atomic.write_many(folder, parts)
     atomic.write_many(folder, {MANIFEST: manifest})
-    (folder / damage.MARK).unlink(missing_ok=True)
+    atomic.remove(folder / damage.MARK)

@@ -8,11 +8,11 @@ from biomedica_assets.lib.annotate.agreement import stage_agreement, stage_confu
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.consensus import Rules, consensus, stage_annotations
 from biomedica_assets.lib.annotate.panels import stage_panels
+from biomedica_assets.lib.annotate.sources.stage import stage_labels
 from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.labels.stage import stage_labels
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATOR_CONFUSION,

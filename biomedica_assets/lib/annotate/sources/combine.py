@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from biomedica_assets.lib.annotate.form import MAX_CONCEPTS
+from biomedica_assets.lib.annotate.sources import weigh
+from biomedica_assets.lib.annotate.sources.claims import ABSENT, STRONG, TRUST, UNHEARD, symbols_of
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
-from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import ABSENT, STRONG, TRUST, UNHEARD, symbols_of
 
 VERSION = "1"
 LEAST = 0.5  # a label that is rather wrong than right is none

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biomedica_assets.lib.labels import weigh
+from biomedica_assets.lib.annotate.sources import weigh
 
 
 def drawn(seed: int, n: int, rights: list[float]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biomedica_assets.lib.annotate.sources import rules, text
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.labels import rules, text
 from biomedica_assets.lib.tables import TEXT_LABELS
 
 TAXONOMY = load()

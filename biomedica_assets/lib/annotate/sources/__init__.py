@@ -8,5 +8,5 @@
 * ``trust``       the model's parameters from a sample of all chunks, held against what people said
 * ``released``    labels that others published, joined to our images
 
-What people say of clusters and images is ``lib.annotate``. Nothing here knows Dagster.
+What people say of clusters and images is the package around this one. Nothing here knows Dagster.
 """

@@ -7,12 +7,12 @@ import polars as pl
 from biomedica_assets.lib.annotate import labels
 from biomedica_assets.lib.annotate.form import QUESTIONS
 from biomedica_assets.lib.annotate.labels import HUMAN, MODEL, PROPAGATED, label_images, read_calibration
+from biomedica_assets.lib.annotate.sources import combine
+from biomedica_assets.lib.annotate.sources.claims import gather
+from biomedica_assets.lib.annotate.sources.combine import combined
+from biomedica_assets.lib.annotate.sources.trust import read_trust
 from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import load
-from biomedica_assets.lib.labels import combine
-from biomedica_assets.lib.labels.claims import gather
-from biomedica_assets.lib.labels.combine import combined
-from biomedica_assets.lib.labels.trust import read_trust
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (

@@ -154,7 +154,7 @@ def shipped(folder: Path | None = None) -> Rules:
     Args:
         folder: usually ``rules`` in the data directory; a file there replaces the shipped one of its name.
     """
-    own = resources.files("biomedica_assets.lib.labels").joinpath("rules")
+    own = resources.files("biomedica_assets.lib.annotate.sources").joinpath("rules")
     files = {entry.name: entry.read_text(encoding="utf-8") for entry in own.iterdir() if entry.name.endswith(".yaml")}
     if folder is not None and folder.is_dir():
         files |= {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))}

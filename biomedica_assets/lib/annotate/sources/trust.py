@@ -15,12 +15,9 @@ import numpy as np
 import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
-from biomedica_assets.lib.annotate.tally import read_votes
-from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
-from biomedica_assets.lib.chunks import shelf_of_chunk
-from biomedica_assets.lib.labels import weigh
-from biomedica_assets.lib.labels.claims import TRUST, gather, symbols_of
-from biomedica_assets.lib.labels.combine import (
+from biomedica_assets.lib.annotate.sources import weigh
+from biomedica_assets.lib.annotate.sources.claims import TRUST, gather, symbols_of
+from biomedica_assets.lib.annotate.sources.combine import (
     COMBINED,
     LEVELS,
     Trust,
@@ -31,6 +28,9 @@ from biomedica_assets.lib.labels.combine import (
     names,
     probabilities,
 )
+from biomedica_assets.lib.annotate.tally import read_votes
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
+from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
@@ -269,7 +269,7 @@ def _board(every: pl.DataFrame, people: pl.DataFrame, taxonomy: Taxonomy, source
 
 def stage_leaderboard(lake: Lake) -> Report:
     """Publish ``source_leaderboard``, with a plot of precision and recall by source."""
-    from biomedica_assets.lib.labels.plots import sources_plot
+    from biomedica_assets.lib.annotate.sources.plots import sources_plot
 
     began = time.perf_counter()
     claims, inputs = _all_claims(lake)

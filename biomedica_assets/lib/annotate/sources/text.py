@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from biomedica_assets.lib.annotate.sources.rules import Rule, Rules, shipped
 from biomedica_assets.lib.annotate.taxonomy.model import load
-from biomedica_assets.lib.labels.rules import Rule, Rules, shipped
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CAPTIONS, FIGURES, MENTIONS, PUBMED_RECORDS, TEXT_LABELS

@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 
+from biomedica_assets.lib.annotate.sources import trust
+from biomedica_assets.lib.annotate.sources.claims import SCHEMA, upward
+from biomedica_assets.lib.annotate.sources.combine import Trust, combined
 from biomedica_assets.lib.annotate.taxonomy.model import load
-from biomedica_assets.lib.labels import trust
-from biomedica_assets.lib.labels.claims import SCHEMA, upward
-from biomedica_assets.lib.labels.combine import Trust, combined
 
 TAXONOMY = load()
 
