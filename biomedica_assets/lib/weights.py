@@ -118,7 +118,7 @@ def file_digest(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> BadWeights:
-    return BadWeights(f"{path} cannot be read ({error.strerror or error}); name a weights file that exists")
+    return BadWeights(f"{path} cannot be read ({error.strerror or error}); name a file that exists")
 
 
 @functools.lru_cache(maxsize=64)
