@@ -5,19 +5,23 @@ Does not belong here: scoring, which tasks exist (``lib/evaluate/suites``), or w
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import yaml
 
 from biomedica_assets import composition, configs, test_sets
 from biomedica_assets.lib.compute.local import available_cores
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, Reject
+from biomedica_assets.lib.evaluate.adapters.csv_rows import read_lines
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.leaderboard import COSTS, FLOOR, OWN
 from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance, WeightsMissing, parse_model
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
-from biomedica_assets.lib.evaluate.task import TaskSource
+from biomedica_assets.lib.evaluate.task import Item, Task, TaskSource
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CHECKPOINTS, IMAGES, RECIPE, TAXONOMY
 from biomedica_assets.settings import Settings
@@ -125,21 +129,51 @@ def labelled_by_hand(lake: Lake, pairs: pl.DataFrame) -> list[TaskSource]:
 
     For each ``tasks/held_out/<name>.yaml`` (``title``, and ``captions``: class -> caption options) with a
     ``<name>.csv`` beside it (columns ``media_id`` and ``label``): the task ``<name>`` over those of its images that
-    lie in the recipe's test split.
+    lie in the recipe's test split. A description that cannot be meant is a source whose reading says so.
     """
     made: list[TaskSource] = []
     for path in test_sets.held_out_files(lake.root):
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(said, dict) or not isinstance(said.get("captions"), dict):
-            raise PermanentFailure(f"{path}: expected `title` and `captions` (class -> list of caption options)")
-        labels = pl.read_csv(path.with_suffix(".csv"), schema={"media_id": pl.String, "label": pl.String})
-        rows = pairs.unique("item_id").join(labels, left_on="item_id", right_on="media_id")
-        captions = {str(label): tuple(map(str, texts)) for label, texts in said["captions"].items()}
-        task = classification_task(
-            path.stem, f"{said.get('title', path.stem)}, held-out articles of the recipe", captions, domain=OWN
-        )
-        made.append(frame_source(task, rows, lake.root))
+        try:
+            task = _described(path)
+        except PermanentFailure as error:
+            made.append(test_sets.Fault(path, str(error)).source())
+        else:
+            made.append(TaskSource(task, partial(_by_hand, lake, task, path.with_suffix(".csv"), pairs)))
     return made
+
+
+def _described(path: Path) -> Task:
+    """The task that a description of labels of your own stands for.
+
+    Raises:
+        PermanentFailure: it is not such a description.
+    """
+    wanted = f"{path}: expected `title` and `captions` (class -> list of caption options)"
+    try:
+        said: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PermanentFailure(f"{path} cannot be read: {error}") from error
+    given: Any = cast("dict[Any, Any]", said).get("captions") if isinstance(said, dict) else None
+    if not isinstance(given, dict):
+        raise PermanentFailure(wanted)
+    options = cast("dict[Any, Any]", given)
+    if not all(isinstance(texts, list) for texts in options.values()):
+        raise PermanentFailure(wanted)
+    captions = {str(label): tuple(map(str, texts)) for label, texts in options.items()}
+    title = f"{said.get('title', path.stem)}, held-out articles of the recipe"
+    return classification_task(path.stem, title, captions, domain=OWN)
+
+
+def _by_hand(lake: Lake, task: Task, path: Path, pairs: pl.DataFrame) -> Iterator[Item | Reject]:
+    labels: list[tuple[str, str, str]] = []
+    for line in read_lines(task, path, ("media_id", "label")):
+        if isinstance(line, Reject):
+            yield line
+        else:
+            labels.append((line.values["media_id"], line.values["label"], line.where))
+    given = pl.DataFrame(labels, schema={"media_id": pl.String, "label": pl.String, "where": pl.String}, orient="row")
+    rows = given.rename({"media_id": "item_id"}).join(pairs.unique("item_id"), on="item_id", maintain_order="left")
+    yield from frame_source(task, rows, lake.root).read()
 
 
 def training_images(lake: Lake, recipe: str) -> pl.DataFrame:

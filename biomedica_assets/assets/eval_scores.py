@@ -137,7 +137,7 @@ def leaderboard(
         report = leaderboard_stage.publish_leaderboard(
             data,
             costs=evaluation.costs(data, recipes),
-            not_ready=[status for status in test_sets.statuses(values) if not status.ready],
+            not_ready=[status for status in test_sets.all_statuses(values) if not status.ready],
             inputs=inputs,
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)

@@ -1,12 +1,9 @@
 """Group recipes: which images are the same picture, which ones tests use, and the samples of each recipe."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from biomedica_assets import test_sets
 from biomedica_assets.assets.images import images
-from biomedica_assets.lib.evaluate.task import Image, Item
 from biomedica_assets.lib.images.verify import ImageLimits, measure
 from biomedica_assets.lib.select import decontamination, definition, shelves
 from biomedica_assets.lib.select import duplicates as near
@@ -16,7 +13,6 @@ from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, IMAGE_FI
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, RECIPES, SHELVES
 from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource
-from biomedica_assets.settings import Settings
 
 
 @dg.asset(
@@ -96,7 +92,7 @@ def evaluation_matches(
     recorded = test_sets.recorded(values)  # before they are read: what changes meanwhile makes this stale again
     with lake.hold(context) as data:
         tests, rejects = decontamination.hash_test_images(
-            _test_images(values), lambda image: measure(image, limits), progress=shown
+            test_sets.images(values), lambda image: measure(image, limits), progress=shown
         )
         report = decontamination.build_evaluation_matches(
             data, tests, rejects=rejects, recorded=recorded, progress=shown
@@ -130,11 +126,3 @@ def recipe(
             progress=progress.open(context.log),
         )
         return as_result(report, data, tolerance=settings.open().max_reject_fraction)
-
-
-def _test_images(settings: Settings) -> Iterator[tuple[str, str, Image]]:
-    """Task, item and picture of every test set on this machine."""
-    for source in test_sets.ready(settings):
-        for item in source.read():
-            if isinstance(item, Item):
-                yield source.task.name, item.item_id, item.image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import settings
 from biomedica_assets.lib.errors import PermanentFailure
@@ -72,6 +72,13 @@ def _chosen(ready: list[TaskSource], wanted: list[str] | None) -> list[TaskSourc
     return [source for source in ready if not wanted or source.task.name in wanted]
 
 
+def _count(row: dict[str, Any]) -> str:
+    """How many items; of retrieval images and texts, since an image may have several."""
+    if row["n_texts"] is None:
+        return f"{row['n']:,}"
+    return f"{row['n_images']:,} images, {row['n_texts']:,} texts"
+
+
 def _print(found: pl.DataFrame) -> None:
     """The primary metric of each task, in percent with its 95 % interval; what was left out, with the reason."""
     import rich.box
@@ -88,6 +95,6 @@ def _print(found: pl.DataFrame) -> None:
             continue
         percent = [f"{100 * row[c]:.1f}" if row[c] is not None else "" for c in ("value", "low", "high", "chance")]
         table.add_row(
-            row["task"], metric, row["model"], percent[0], f"{percent[1]} to {percent[2]}", percent[3], f"{row['n']:,}"
+            row["task"], metric, row["model"], percent[0], f"{percent[1]} to {percent[2]}", percent[3], _count(row)
         )
     rich.console.Console().print(table)

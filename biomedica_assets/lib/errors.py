@@ -62,6 +62,7 @@ class RejectReason(enum.StrEnum):
     PUBMED_MISSING = "pubmed_missing"
     SHARD_UNREADABLE = "shard_unreadable"
     TASK_ITEM_INVALID = "task_item_invalid"
+    TASK_UNREADABLE = "task_unreadable"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -827,6 +827,8 @@ RETRIEVAL_SCORES = Table(
         *_estimate_columns(),
         _c("n_candidates", I64, "captions or images searched"),
         _c("n_tied", I64, "queries whose counterpart ties with a wrong candidate; they count as that much lower"),
+        _c("n_images", I64, "images; one is found if any of its texts is"),
+        _c("n_texts", I64, "texts of all images"),
     ),
 )
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from biomedica_assets.lib.evaluate import retrieval_stage, rows, zero_shot_stage
 from biomedica_assets.lib.evaluate.encoder import open_model
-from biomedica_assets.lib.evaluate.index import TaskIndex, index_task
+from biomedica_assets.lib.evaluate.index import TaskIndex, index_or_fault
 from biomedica_assets.lib.evaluate.models import ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.recipe_stage import Models, OpenModel, Row, ScoreTable, check_names, rows_without
 from biomedica_assets.lib.evaluate.scoring import EvalConfig, score_key
@@ -38,6 +38,8 @@ SCHEMA = pl.Schema(
         "chance": pl.Float64(),
         "n": pl.Int64(),
         "n_groups": pl.Int64(),
+        "n_images": pl.Int64(),
+        "n_texts": pl.Int64(),
         "status": pl.String(),
         "reason": pl.String(),
     }
@@ -65,15 +67,14 @@ def score_models(
 
     Returns:
         One row per model, task and metric (``SCHEMA``): fractions, with 95 % intervals in ``low`` and ``high``. A task
-        that cannot be scored has the status ``excluded`` with its reason, and no value.
+        that cannot be read or scored has the status ``excluded`` with its reason, and no value.
 
     Raises:
         WeightsMissing: none of the models can be loaded; one among others is left out with that reason.
-        TaskError: the files of a task are not what its description says.
     """
     config = config or EvalConfig()
     check_names(models, [source.task.name for source in sources])
-    wanted = [(source, index_task(source)) for source in sources]
+    wanted = [(source, index_or_fault(source)) for source in sources]
     loaded, found, lost = Models(config, opener), list[Row](), list[str]()
     for spec in models:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from biomedica_assets.lib.evaluate.index import TaskIndex, index_task
+from biomedica_assets.lib.evaluate.index import TaskIndex, index_or_fault
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
@@ -50,7 +50,7 @@ def report_contamination(
         Report; items are the distinct images of the tasks.
     """
     began = time.monotonic()
-    indices = [index_task(source) for source in sources]
+    indices = [index_or_fault(source) for source in sources]
     frame = CONTAMINATION.frame([compare(index, training, matches) for index in indices])
     n = sum(len(index.images) for index in indices)
     manifest = lake.publish(

@@ -17,7 +17,7 @@ import polars as pl
 from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.evaluate import rows
 from biomedica_assets.lib.evaluate.encoder import Encoder, open_model
-from biomedica_assets.lib.evaluate.index import TaskIndex, index_task
+from biomedica_assets.lib.evaluate.index import TaskIndex, index_or_fault
 from biomedica_assets.lib.evaluate.models import ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.scoring import VERSION, EvalConfig, Scores, score_key
 from biomedica_assets.lib.evaluate.task import NAME, TaskSource
@@ -111,21 +111,22 @@ def fill(
         progress: told of each image.
 
     Returns:
-        Report; items are test items, counted once however many models answer them.
+        Report; items are test items, counted once however many models answer them. A test set that cannot be read is
+        one item that is left out, and is named; the others are scored.
 
     Raises:
         WeightsMissing: a checkpoint of ours cannot be loaded; one of others is left out with that reason.
-        TaskError: the files of a task are not what its description says.
     """
     began = time.monotonic()
     config = config or EvalConfig()
     check_names(models, [s.task.name for s in sources])
-    wanted = [(source, index_task(source)) for source in sources if source.task.kind in kind.kinds]
+    wanted = [(source, index_or_fault(source)) for source in sources if source.task.kind in kind.kinds]
     folder = lake.root / "scores" / f"recipe={recipe}"
     made = _score(lake, recipe, models, wanted, kind, config, folder, Models(config, opener), progress)
     frame = kind.table.frame(made.rows)
     files = kind.finish(folder, frame, config)
     left_out = [r for found in made.rejects.values() for r in found]
+    unreadable = "; ".join(f"{index.task.name} {index.fault}" for _, index in wanted if index.fault)
     n_in = sum(index.n_in for _, index in wanted) if models else 0
     manifest = lake.publish(
         kind.table,
@@ -149,7 +150,9 @@ def fill(
         rejects=manifest.rejects,
         bytes_written=manifest.bytes,
         seconds=time.monotonic() - began,
-        metrics=rows.headline(frame) | {"tasks": len(wanted), "models": len(models), "scores reused": made.reused},
+        metrics=rows.headline(frame)
+        | {"tasks": len(wanted), "models": len(models), "scores reused": made.reused}
+        | ({"test sets left out": unreadable} if unreadable else {}),
         preview=rows.preview(frame),
     )
 

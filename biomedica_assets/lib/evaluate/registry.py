@@ -35,12 +35,32 @@ def load_registry(extra: Sequence[Path] = ()) -> dict[str, Task]:
         TaskError: a file is not a suite, a task is not sound, or two tasks share a name.
     """
     tasks: dict[str, Task] = {}
-    for where, found in (*_builtin(), *((str(p), parse_suite(p.read_text(encoding="utf-8"), str(p))) for p in extra)):
-        for task in found:
-            if task.name in tasks:
-                raise TaskError(f"{where}: task {task.name!r} is already in suite {tasks[task.name].suite!r}")
-            tasks[task.name] = task
+    for where, found in _builtin():
+        _add(tasks, found, where)
+    for path in extra:
+        add_suite(tasks, path)
     return tasks
+
+
+def add_suite(tasks: dict[str, Task], path: Path) -> None:
+    """Add the tasks of a suite file to ``tasks``: all of them or, if it raises, none.
+
+    Raises:
+        TaskError: the file cannot be read or is not a suite, a task is not sound, or has the name of another.
+    """
+    try:
+        _add(tasks, parse_suite(path.read_text(encoding="utf-8"), str(path)), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path} cannot be read: {error}") from error
+
+
+def _add(tasks: dict[str, Task], found: Sequence[Task], where: str) -> None:
+    new: dict[str, Task] = {}
+    for task in found:
+        if task.name in tasks or task.name in new:
+            raise TaskError(f"{where}: task {task.name!r} is already in suite {(tasks | new)[task.name].suite!r}")
+        new[task.name] = task
+    tasks.update(new)
 
 
 @functools.cache  # 0.1 s of YAML, and staleness asks for the tasks of each recipe
@@ -70,6 +90,8 @@ def parse_suite(text: str, where: str) -> list[Task]:
         raise TaskError(f"{where}: {error.args[0]} is missing") from error
     except TaskError as error:
         raise TaskError(f"{where}: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:  # a list where a text belongs, and the like
+        raise TaskError(f"{where} is not a suite ({type(error).__name__}: {error})") from error
 
 
 def _task(entry: Mapping[str, Any], suite: Mapping[str, Any], references: Mapping[str, str]) -> Task:

@@ -10,6 +10,7 @@ from biomedica_assets.lib.evaluate import recipe_stage, rows
 from biomedica_assets.lib.evaluate.encoder import open_model
 from biomedica_assets.lib.evaluate.models import ModelSpec
 from biomedica_assets.lib.evaluate.recipe_stage import OpenModel, Row, ScoreTable
+from biomedica_assets.lib.evaluate.retrieval import chance
 from biomedica_assets.lib.evaluate.scoring import EvalConfig, Scores, score_retrieval
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.progress import SILENT, Progress
@@ -45,31 +46,28 @@ def score_recipe(
 
 def _rows(base: Row, scores: Scores) -> list[Row]:
     if scores.ranks is None:
-        none = rows.excluded(PRIMARY, scores.excluded) | {"n_candidates": 0, "n_tied": 0}
+        none = rows.excluded(PRIMARY, scores.excluded) | {"n_candidates": 0, "n_tied": 0, "n_images": 0, "n_texts": 0}
         return [base | none | {"direction": direction} for direction in ("image_to_text", "text_to_image")]
     found = scores.ranks
     n_groups = len(set(scores.index.groups()))
-    candidates = {"image_to_text": found.text_to_image.size, "text_to_image": found.image_to_text.size}
+    n_images, n_texts = found.image_to_text.size, found.text_to_image.size
+    candidates = {"image_to_text": n_texts, "text_to_image": n_images}
+    right = {"image_to_text": [len(e.captions) for e in scores.index.entries], "text_to_image": [1] * n_texts}
     tied = {"image_to_text": int(np.sum(found.tied_images)), "text_to_image": int(np.sum(found.tied_texts))}
     return [
         base
-        | rows.estimate(scored, n_groups, _chance(scored.metric, candidates[direction]))
+        | rows.estimate(scored, n_groups, chance(scored.metric, candidates[direction], right[direction]))
         | {
             "direction": direction,
             "primary": scored.metric == PRIMARY,
             "n_candidates": candidates[direction],
             "n_tied": tied[direction],
+            "n_images": n_images,
+            "n_texts": n_texts,
         }
         for direction, metrics in scores.retrieved.items()
         for scored in metrics
     ]
-
-
-def _chance(metric: str, n_candidates: int) -> float | None:
-    """Value of a random order, for one right candidate among ``n_candidates``."""
-    if metric == "median_rank":
-        return (n_candidates + 1) / 2
-    return min(1.0, int(metric.rpartition("_")[2]) / n_candidates)
 
 
 SCORES = ScoreTable(RETRIEVAL_SCORES, KINDS, score_retrieval, _rows)

@@ -99,6 +99,7 @@ def headline(frame: pl.DataFrame) -> dict[str, Scalar]:
 
 def preview(frame: pl.DataFrame) -> tuple[Mapping[str, Scalar], ...]:
     """The primary value of each model and task, for people."""
-    columns = ("model", "title", "direction", "metric", "value", "low", "high", "chance", "n", "reason")
+    columns = ("model", "title", "direction", "metric", "value", "low", "high", "chance", "n")
+    columns = (*columns, "n_images", "n_texts", "reason")
     shown = frame.filter(pl.col("primary")).select(c for c in columns if c in frame.columns)
     return tuple(shown.with_columns(pl.col(pl.Float64).round(4)).head(PREVIEW).to_dicts())

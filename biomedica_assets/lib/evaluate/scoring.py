@@ -7,6 +7,7 @@ a whole recipe are ``zero_shot_stage`` and ``retrieval_stage``.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from biomedica_assets.lib.evaluate.zero_shot import Answers
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.store.manifest import digest
 
+_PLACE = re.compile(r"^\S+ (?:line|row|sample) \S+: ")
 VERSION = f"evaluate-1.{zero_shot.VERSION}.{retrieval.VERSION}.{probes.VERSION}"
 
 
@@ -81,9 +83,11 @@ def exclusion(index: TaskIndex) -> str | None:
     """Why a task cannot be scored: it has no item, or none that meets the rules; None if it can."""
     if index.entries:
         return None
+    if index.fault:
+        return index.fault
     if not index.rejects:
         return "empty: the files hold no item"
-    (message, n), *_ = Counter(r.message for r in index.rejects).most_common(1)
+    (message, n), *_ = Counter(_PLACE.sub("", r.message) for r in index.rejects).most_common(1)
     return f"none of {index.n_in:,} items can be scored; {n:,} times: {message}"
 
 
@@ -140,7 +144,7 @@ def score_retrieval(
     features = _features(source, index, encoder, cache, config, progress)
     index = keep(index, features.bad)
     if len(index.entries) < 2:
-        why = exclusion(index) or "one pair is left: nothing to search among"
+        why = exclusion(index) or "one image is left: nothing to search among"
         return Scores(index, excluded=why)
     images = features.vectors[[features.row[e.sha256] for e in index.entries]]
     captions = [c for e in index.entries for c in e.captions]

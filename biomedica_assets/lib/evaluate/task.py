@@ -22,6 +22,7 @@ Metric = Literal["accuracy", "balanced_accuracy", "macro_auroc", "recall_at_1"]
 KINDS: tuple[str, ...] = get_args(Kind)
 METRICS: tuple[str, ...] = get_args(Metric)
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 Image = Path | bytes | NDArray[np.uint8]
 
 
@@ -118,6 +119,7 @@ class Item:
         options: the item's own caption options (closed_vqa).
         captions: the captions that belong to the image (retrieval).
         group: patient or other unit within which items are not independent; None if unknown.
+        where: file and line, row or member it stands in, for messages; empty where there is none.
     """
 
     item_id: str
@@ -128,6 +130,7 @@ class Item:
     options: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     group: str | None = None
+    where: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,8 +152,11 @@ def item_fault(task: Task, item: Item) -> str | None:
     """Why an item cannot be scored under its task, None if it can.
 
     A right answer must exist and be distinguishable: with one option, or with the right option's text twice, the
-    strict rule (right only if greater than every other) has no meaning.
+    strict rule (right only if greater than every other) has no meaning. Its words must be text that a file can hold.
     """
+    words = (item.item_id, item.label or "", item.group or "", *item.options, *item.captions)
+    if any(_NO_CHARACTER.search(word) for word in words):
+        return "its words hold what is no character (bytes that are not UTF-8, half of a surrogate pair)"
     if task.kind == "single_label":
         if item.answer is None or not 0 <= item.answer < len(task.classes):
             return f"class index {item.answer} is outside 0..{len(task.classes) - 1}"

@@ -20,7 +20,7 @@ from biomedica_assets.lib.evaluate.task import Task, TaskSource
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.manifest import digest
 
-FORMAT = "1"
+FORMAT = "2"
 SETTLED = 2.0
 """Seconds: a file changed less than this ago may change again within one tick of the file system's clock (4 ms on ext4,
 2 s on FAT) without its stamp telling, so its version is not kept."""
@@ -35,19 +35,19 @@ def versions(sources: Sequence[TaskSource], memory: Path, *, now: float | None =
         now: seconds since the epoch, None for the clock.
 
     Returns:
-        A test set that cannot be read has the error in place of a version: what it shapes is stale, and making that
-        meets the same error.
+        A test set that cannot be read has the error in place of a version, so what is made without it is current
+        until it can be read.
     """
     known, now = _read(memory), time.time() if now is None else now
     made: dict[str, str] = {}
     keep = dict(known)
     for source in sources:
-        key, settled = _stamp(source, now - SETTLED)
         name = source.task.name
-        if (kept := known.get(name)) and kept[0] == key:
-            made[name] = kept[1]
-            continue
         try:
+            key, settled = _stamp(source, now - SETTLED)
+            if (kept := known.get(name)) and kept[0] == key:
+                made[name] = kept[1]
+                continue
             made[name] = digest(index_task(source).data, _described(source.task))
         except (PermanentFailure, OSError) as error:
             made[name] = f"cannot be read: {error}"

@@ -77,7 +77,7 @@ class Fingerprint(Protocol):
 
 
 def hash_test_images(
-    images: Iterable[tuple[str, str, TestImage]],
+    images: Iterable[tuple[str, str, TestImage] | Reject],
     measure: Callable[[bytes], Fingerprint],
     *,
     progress: Progress = SILENT,
@@ -85,7 +85,7 @@ def hash_test_images(
     """Fingerprints of test images in eight orientations.
 
     Args:
-        images: task, item and picture of each.
+        images: task, item and picture of each; test sets that cannot be read as rejects, which are passed on.
         measure: the function that measured the images of the lake; may raise ``BiomedicaError``.
         progress: told of each image.
 
@@ -94,7 +94,11 @@ def hash_test_images(
     """
     rows: list[dict[str, object]] = []
     rejects: list[Reject] = []
-    for task, item, given in track(images, progress, "hash test images", None, "images"):
+    for each in track(images, progress, "hash test images", None, "images"):
+        if isinstance(each, Reject):
+            rejects.append(each)
+            continue
+        task, item, given = each
         try:
             data = _encoded(given)
             upright = measure(data)
@@ -102,7 +106,7 @@ def hash_test_images(
             with Image.open(io.BytesIO(data), formats=likeness.FORMATS) as image:
                 picture = np.asarray(likeness.flat(image))
             hashes = [upright.phash, *(measure(_png(picture, o)).phash for o in range(1, likeness.ORIENTATIONS))]
-        except (OSError, BiomedicaError) as error:
+        except (OSError, BiomedicaError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             message = f"image {item} of task {task} cannot be compared with the corpus: {error}"
             rejects.append(Reject(item, EVALUATION_MATCHES.name, RejectReason.TASK_ITEM_INVALID, message, task))
             continue
@@ -174,6 +178,8 @@ def build_evaluation_matches(
         "matched_images": found["media_id"].n_unique(),
         "candidates_refused_by_pixels": unconfirmed,
     }
+    if lost := [r.article_id for r in rejects if r.reason is RejectReason.TASK_UNREADABLE]:
+        metrics["test sets left out"] = ", ".join(lost)
     manifest = lake.publish(
         EVALUATION_MATCHES,
         None,

@@ -5,14 +5,15 @@ This is how the project's own data becomes a test: classification of figures by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 
 from biomedica_assets.lib.errors import Reject, RejectReason
-from biomedica_assets.lib.evaluate.adapters.common import inside, reject
+from biomedica_assets.lib.evaluate.adapters.common import inside, is_file, reject
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskClass, TaskSource
 
 
@@ -35,29 +36,29 @@ def frame_source(task: Task, rows: pl.DataFrame, root: Path) -> TaskSource:
     Args:
         task: single-label or retrieval.
         rows: ``item_id`` and ``path`` (below ``root``); ``label`` for classification; ``caption`` (text or list of
-            texts) for retrieval; ``group`` if items of one article or patient belong together.
+            texts) for retrieval; ``group`` if items of one article or patient belong together; ``where`` if they
+            stand in a file.
         root: folder the paths are relative to, for example the data directory.
     """
-    ordered = rows.sort("item_id")
+    ordered = rows.sort("item_id", maintain_order=True)
+    return TaskSource(task, lambda: (_item(task, row, root) for row in ordered.iter_rows(named=True)))
 
-    def read() -> Iterator[Item | Reject]:
-        index = task.class_index()
-        for row in ordered.iter_rows(named=True):
-            item_id, path = str(row["item_id"]), inside(root, str(row["path"]))
-            if path is None or not path.is_file():
-                yield reject(task, item_id, f"there is no image {row['path']} in {root}", RejectReason.OBJECT_MISSING)
-                continue
-            group = None if row.get("group") is None else str(row["group"])
-            if task.kind == "retrieval":
-                caption: Any = row["caption"]
-                texts = cast("list[Any]", caption) if isinstance(caption, list) else [caption]
-                yield Item(item_id, path, captions=tuple(str(t) for t in texts if t), group=group)
-            elif (answer := index.get(str(row["label"]))) is None:
-                yield reject(task, item_id, f"label {row['label']!r} is none of the classes {', '.join(index)}")
-            else:
-                yield Item(item_id, path, answer=answer, group=group)
 
-    return TaskSource(task, read)
+def _item(task: Task, row: Mapping[str, Any], root: Path) -> Item | Reject:
+    item_id, path, where = str(row["item_id"]), inside(root, str(row["path"])), str(row.get("where") or "")
+    if path is None or not is_file(path):
+        message = f"there is no image {row['path']} in {root}"
+        return reject(task, item_id, message, RejectReason.OBJECT_MISSING, where=where)
+    item = Item(item_id, path, group=None if row.get("group") is None else str(row["group"]), where=where)
+    if task.kind == "retrieval":
+        caption: Any = row["caption"]
+        texts = cast("list[Any]", caption) if isinstance(caption, list) else [caption]
+        return dataclasses.replace(item, captions=tuple(str(t) for t in texts if t))
+    answer = None if row["label"] is None else task.class_index().get(str(row["label"]))
+    if answer is None:
+        known = ", ".join(task.class_index())
+        return reject(task, item_id, f"label {row['label']!r} is none of the classes {known}", where=where)
+    return dataclasses.replace(item, answer=answer)
 
 
 def list_source(task: Task, items: Sequence[Item]) -> TaskSource:

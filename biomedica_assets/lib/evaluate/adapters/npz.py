@@ -9,15 +9,16 @@ Source of the layout: MedMNIST, ``medmnist/info.py`` and its ``.npz`` files.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biomedica_assets.lib.errors import Reject
-from biomedica_assets.lib.evaluate.adapters.common import reject
+from biomedica_assets.lib.evaluate.adapters.common import presence, reject, whole
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
 
@@ -35,22 +36,43 @@ def read_npz(task: Task, path: Path) -> Iterator[Item | Reject]:
             for n, image in enumerate(npy_rows(archive, f"{split}_images", path), start=1):
                 if n > len(labels):
                     break
-                yield _item(task, f"{split}_{n - 1:06d}", image, labels[n - 1])
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+                yield _item(task, f"{split}_{n - 1:06d}", image, labels[n - 1], f"{path.name} row {n - 1}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
         raise TaskError(f"task {task.name}: {path} cannot be read as .npz ({error}); get it again") from error
     if n != len(labels):
         raise TaskError(f"task {task.name}: {path} has {len(labels):,} labels but not as many images in {split}")
 
 
-def _item(task: Task, item_id: str, image: NDArray[np.generic], label: NDArray[np.generic]) -> Item | Reject:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
-        return reject(task, item_id, f"image is {image.dtype} {image.shape}, expected uint8 h x w or h x w x 3")
+def _item(
+    task: Task, item_id: str, image: NDArray[np.generic], label: NDArray[np.generic], where: str
+) -> Item | Reject:
+    found = _labels(task, label.tolist())
+    if isinstance(found, str):
+        return reject(task, item_id, found, where=where)
+    if fault := _fault(image):
+        return reject(task, item_id, fault, where=where)
     pixels = image.astype(np.uint8, copy=False)
     if task.kind == "multi_label":
-        return Item(item_id, pixels, labels=tuple(int(v) for v in label))
-    if label.size != 1:
-        return reject(task, item_id, f"{label.size} labels, expected one")
-    return Item(item_id, pixels, answer=int(label[0]))
+        return Item(item_id, pixels, labels=tuple(found), where=where)
+    return Item(item_id, pixels, answer=found[0], where=where)
+
+
+def _fault(image: NDArray[np.generic]) -> str | None:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        return f"image is {image.dtype} {image.shape}, expected uint8 h x w or h x w x 3"
+    return f"image has no pixels: {image.shape}" if 0 in image.shape else None
+
+
+def _labels(task: Task, given: list[Any]) -> list[int] | str:
+    """Truth per class, or the index of the one class; or what is wrong with it."""
+    if task.kind == "multi_label":
+        labels = [presence(value) for value in given]
+        known = [n for n in labels if n is not None]
+        return known if len(known) == len(labels) else f"labels {given} are not all 1, 0 or -1 (not known)"
+    if len(given) != 1:
+        return f"{len(given)} labels, expected one"
+    answer = whole(given[0])
+    return [answer] if answer is not None else f"label {given[0]!r} is no class index"
 
 
 def npy_rows(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[NDArray[np.generic]]:

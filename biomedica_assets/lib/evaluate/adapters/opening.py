@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.evaluate.adapters.folder import read_folder
 from biomedica_assets.lib.evaluate.adapters.npz import read_npz
 from biomedica_assets.lib.evaluate.adapters.parquet import distinct, read_parquet
 from biomedica_assets.lib.evaluate.adapters.webdataset import read_webdataset
-from biomedica_assets.lib.evaluate.task import Task, TaskError, TaskSource
+from biomedica_assets.lib.evaluate.task import Item, Task, TaskError, TaskSource
 
 
 class TaskNotReady(PermanentFailure):
@@ -80,14 +82,19 @@ def open_task(task: Task, roots: TaskRoots) -> list[TaskSource]:
         raise TaskNotReady(f"task {task.name} is not ready: {status.missing}. {status.how}")
     paths = list(status.found)
     if column := task.source.get("expand"):
-        names = distinct(task, paths, str(column))
-        left_out = set(task.source.get("leave_out", ()))
-        return [_reader(_part(task, str(column), value), paths) for value in names if value not in left_out]
+        try:
+            names = distinct(task, paths, str(column))
+        except (OSError, ValueError) as error:  # damage behind the footer; ArrowInvalid is a ValueError
+            raise TaskError(f"task {task.name}: {paths[0].parent} cannot be read ({error}); get it again") from error
+        left_out, taken = set(task.source.get("leave_out", ())), set[str]()
+        return [_reader(_part(task, str(column), value, taken), paths) for value in names if value not in left_out]
     return [_reader(task, paths)]
 
 
-def _part(task: Task, column: str, value: str) -> Task:
-    slug = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")
+def _part(task: Task, column: str, value: str, taken: set[str]) -> Task:
+    plain = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_") or "unnamed"
+    slug = next(s for s in itertools.chain([plain], (f"{plain}_{n}" for n in itertools.count(2))) if s not in taken)
+    taken.add(slug)
     source = {**task.source, "where": {**task.source.get("where", {}), column: value}}
     del source["expand"]
     return dataclasses.replace(
@@ -100,17 +107,51 @@ def _part(task: Task, column: str, value: str) -> Task:
     )
 
 
+def open_or_name(task: Task, roots: TaskRoots) -> list[TaskSource]:
+    """As ``open_task``; a task that cannot be opened is a source whose reading says so."""
+    try:
+        return open_task(task, roots)
+    except PermanentFailure as error:
+        return [unreadable(task, str(error), _local(task, roots.of(task)))]
+
+
+def unreadable(task: Task, why: str, files: Iterable[Path] = ()) -> TaskSource:
+    """A source in place of a test set that cannot be read: reading it raises ``TaskError``."""
+
+    def read() -> Iterator[Item | Reject]:
+        raise TaskError(why)
+
+    return TaskSource(task, read, tuple(files))
+
+
 def _reader(task: Task, paths: list[Path]) -> TaskSource:
     adapter, files = task.source.get("adapter"), tuple(paths)
+    read: Callable[[], Iterator[Item | Reject]]
     if adapter == "folder":
-        return TaskSource(task, lambda: read_folder(task, paths[0]), files)
-    if adapter == "npz":
-        return TaskSource(task, lambda: read_npz(task, paths[0]), files)
-    if adapter == "parquet":
-        return TaskSource(task, lambda: read_parquet(task, paths), files)
-    if adapter == "webdataset":
-        return TaskSource(task, lambda: read_webdataset(task, paths), files)
-    raise TaskError(f"task {task.name}: adapter {adapter!r} is none of folder, npz, parquet, webdataset")
+        read = partial(read_folder, task, paths[0])
+    elif adapter == "npz":
+        read = partial(read_npz, task, paths[0])
+    elif adapter == "parquet":
+        read = partial(read_parquet, task, paths)
+    elif adapter == "webdataset":
+        read = partial(read_webdataset, task, paths)
+    else:
+        raise TaskError(f"task {task.name}: adapter {adapter!r} is none of folder, npz, parquet, webdataset")
+    return TaskSource(task, lambda: _named(task, paths, read), files)
+
+
+def _named(task: Task, paths: Sequence[Path], read: Callable[[], Iterator[Item | Reject]]) -> Iterator[Item | Reject]:
+    """What a reader gives; whatever ends it becomes a ``TaskError`` that names the task and its files.
+
+    Each format's reader has errors of its own, and a broken file can raise any of them.
+    """
+    try:
+        yield from read()
+    except TaskError:
+        raise
+    except Exception as error:
+        where = f"{paths[0]}" if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
+        raise TaskError(f"task {task.name}: {where} cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _status(task: Task, roots: TaskRoots) -> TaskStatus:

@@ -8,16 +8,16 @@ and ``answer`` (the answer is an index or an option's text), ``label_name`` (cla
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from biomedica_assets.lib.errors import Reject
-from biomedica_assets.lib.evaluate.adapters.common import dig, label_text, reject
+from biomedica_assets.lib.evaluate.adapters.common import dig, label_text, presence, reject, whole
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
-_KNOWN = {1: 1, 0: 0}  # true and false are equal to these; anything else is not known
 _COLUMNS = ("id", "group", "label", "options", "answer", "label_name", "caption")
 
 
@@ -27,13 +27,15 @@ def read_parquet(task: Task, paths: Sequence[Path]) -> Iterator[Item | Reject]:
     Raises:
         TaskError: a file cannot be read or a column is missing.
     """
+    if missing := [option for option in _NEEDED[task.kind] if not task.source.get(option)]:
+        raise TaskError(f"task {task.name}: its source does not name {' and '.join(missing)}")
     image = str(task.source.get("image", "image"))
     plain = [str(task.source[key]) for key in _COLUMNS if task.source.get(key)]
     plain += [*task.source.get("label_columns", ()), *task.source.get("where", {})]
     seen = 0
     for path in paths:
-        for row in _rows(task, path, sorted({c.split(".")[0] for c in plain}), image):
-            yield _item(task, row, image, f"row_{seen:07d}")
+        for n, row in _rows(task, path, sorted({c.split(".")[0] for c in plain}), image):
+            yield _item(task, row, image, f"row_{seen:07d}", f"{path.name} row {n}")
             seen += 1
 
 
@@ -46,20 +48,26 @@ def distinct(task: Task, paths: Sequence[Path], column: str) -> list[str]:
     return list(found)
 
 
-def _rows(task: Task, path: Path, plain: Sequence[str], image: str) -> Iterator[Mapping[str, Any]]:
-    """Rows that meet ``where``; the images of a row group are read only if one of its rows does."""
+def _rows(task: Task, path: Path, plain: Sequence[str], image: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows that meet ``where``, numbered from 0 in the file.
+
+    The images of a row group are read only if one of its rows does.
+    """
+    at = 0
     where = {str(k): v for k, v in task.source.get("where", {}).items()}
     if path.suffix == ".arrow":
         for frame in _frames(task, path, [*plain, image]):
             for i in range(len(frame[image])):
                 row = {name: column[i] for name, column in frame.items()}
                 if all(dig(row, k) == v for k, v in where.items()):
-                    yield row
+                    yield at + i, row
+            at += len(frame[image])
         return
     _check(task, path, [*plain, image])
     with _arrow("pyarrow.parquet").ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            rows: list[dict[str, Any]] = [{} for _ in range(file.metadata.row_group(group).num_rows)]
+            first, at = at, at + file.metadata.row_group(group).num_rows
+            rows: list[dict[str, Any]] = [{} for _ in range(at - first)]
             if plain:
                 rows = file.read_row_group(group, columns=list(plain)).to_pylist()
             wanted = [i for i, row in enumerate(rows) if all(dig(row, k) == v for k, v in where.items())]
@@ -67,7 +75,7 @@ def _rows(task: Task, path: Path, plain: Sequence[str], image: str) -> Iterator[
                 continue
             images = file.read_row_group(group, columns=[image]).column(image)
             for i in wanted:
-                yield {**rows[i], image: images[i].as_py()}
+                yield first + i, {**rows[i], image: images[i].as_py()}
 
 
 def _frames(task: Task, path: Path, columns: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
@@ -97,53 +105,87 @@ def _check(task: Task, path: Path, columns: Sequence[str]) -> None:
         raise TaskError(f"task {task.name}: {path} has no column {', '.join(missing)}; it has {', '.join(found)}")
 
 
-def _item(task: Task, row: Mapping[str, Any], image: str, fallback: str) -> Item | Reject:
+def _item(task: Task, row: Mapping[str, Any], image: str, fallback: str, where: str) -> Item | Reject:
     source = task.source
-    item_id = fallback if not source.get("id") else f"{dig(row, source['id'])}"
-    data = row[image]
+    name = dig(row, source["id"]) if source.get("id") else fallback
+    if name is None:
+        return reject(task, fallback, f"column {source['id']} is empty", where=where)
+    item_id, data = str(name), row[image]
     if isinstance(data, Mapping):
         data = cast("Mapping[str, Any]", data).get("bytes")
     if not isinstance(data, bytes) or not data:
-        return reject(task, item_id, f"column {image} holds no image bytes")
+        return reject(task, item_id, f"column {image} holds no image bytes", where=where)
     group = dig(row, source["group"]) if source.get("group") else None
-    group = None if group is None else str(group)
-    if task.kind == "retrieval":
-        caption = dig(row, source["caption"])
-        texts: list[Any] = list(cast("list[Any]", caption)) if isinstance(caption, list) else [caption]
-        return Item(item_id, data, captions=tuple(str(t) for t in texts if t), group=group)
-    if task.kind == "multi_label":
-        labels = tuple(_KNOWN.get(dig(row, c), -1) for c in source["label_columns"])
-        return Item(item_id, data, labels=labels, group=group)
-    if task.kind == "closed_vqa":
-        return _closed_vqa(task, row, item_id, data, group)
-    return _labelled(task, row, item_id, data, group)
+    item = Item(item_id, data, group=None if group is None else str(group), where=where)
+    answered = _ANSWERED[task.kind](task, row)
+    if isinstance(answered, str):
+        return reject(task, item_id, answered, where=where)
+    return dataclasses.replace(item, **answered)
 
 
-def _closed_vqa(task: Task, row: Mapping[str, Any], item_id: str, data: bytes, group: str | None) -> Item | Reject:
+_Answered = dict[str, Any] | str
+"""What a row says of its item, as fields of ``Item``; or what is wrong with it."""
+
+
+def _captions(task: Task, row: Mapping[str, Any]) -> _Answered:
+    column = task.source["caption"]
+    caption = dig(row, column)
+    texts: list[Any] = list(cast("list[Any]", caption)) if isinstance(caption, list) else [caption]
+    if strange := [t for t in texts if t is not None and not isinstance(t, str)]:
+        return f"column {column} holds {type(strange[0]).__name__}, expected text or a list of texts"
+    return {"captions": tuple(t for t in texts if t)}
+
+
+def _several(task: Task, row: Mapping[str, Any]) -> _Answered:
+    columns = task.source["label_columns"]
+    labels = [presence(dig(row, column)) for column in columns]
+    if None in labels:
+        column = columns[labels.index(None)]
+        return f"column {column} is {dig(row, column)!r}, expected 1, 0, or nothing or -1 (not known)"
+    return {"labels": tuple(labels)}
+
+
+def _closed_vqa(task: Task, row: Mapping[str, Any]) -> _Answered:
     options = dig(row, task.source["options"])
     if not isinstance(options, list):
-        return reject(task, item_id, f"column {task.source['options']} holds no list of options")
+        return f"column {task.source['options']} holds no list of options"
+    if None in options:
+        return f"column {task.source['options']} holds an empty option"
     texts = tuple(str(o) for o in cast("list[Any]", options))
     answer = dig(row, task.source["answer"])
     if isinstance(answer, str):
         if answer not in texts:
-            return reject(task, item_id, f"the answer {answer!r} is none of the options")
+            return f"the answer {answer!r} is none of the options"
         answer = texts.index(answer)
-    if not isinstance(answer, int):
-        return reject(task, item_id, f"column {task.source['answer']} holds no answer")
+    if (found := whole(answer)) is None:
+        return f"column {task.source['answer']} holds no answer"
     label = dig(row, task.source["label_name"]) if task.source.get("label_name") else None
-    return Item(item_id, data, answer=answer, label=None if label is None else str(label), options=texts, group=group)
+    return {"answer": found, "label": None if label is None else str(label), "options": texts}
 
 
-def _labelled(task: Task, row: Mapping[str, Any], item_id: str, data: bytes, group: str | None) -> Item | Reject:
-    value = dig(row, task.source["label"])
+def _labelled(task: Task, row: Mapping[str, Any]) -> _Answered:
+    column = task.source["label"]
+    value = dig(row, column)
+    if value is None:
+        return f"column {column} is empty"
     if task.source.get("label_is_index"):
-        return Item(item_id, data, answer=int(value), group=group)
+        index = int(value) if isinstance(value, bool) else whole(value)
+        return {"answer": index} if index is not None else f"column {column} is {value!r}, no class index"
     found = task.class_index().get(label_text(value))
     if found is None:
         known = ", ".join(c.value or c.name for c in task.classes)
-        return reject(task, item_id, f"label {value!r} is none of the classes {known}")
-    return Item(item_id, data, answer=found, group=group)
+        return f"label {value!r} is none of the classes {known}"
+    return {"answer": found}
+
+
+_ANSWERED: Mapping[str, Callable[[Task, Mapping[str, Any]], _Answered]] = {
+    "retrieval": _captions, "multi_label": _several, "closed_vqa": _closed_vqa, "single_label": _labelled,
+}  # fmt: skip
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "retrieval": ("caption",), "multi_label": ("label_columns",), "closed_vqa": ("options", "answer"),
+    "single_label": ("label",),
+}  # fmt: skip
+"""Options of ``source`` without which a row says nothing."""
 
 
 def _arrow(module: str) -> Any:

@@ -1,12 +1,14 @@
 """WebDataset tars: members that share the name up to the first dot are one sample.
 
 Options of a task's ``source``: ``label`` (extension of the member with the class, default ``cls``: index, name or
-spelling), ``caption`` (extension, default ``txt``), and for closed VQA ``json`` (extension of the JSON member, default
+spelling), ``caption`` (extension, default ``txt``; each line is a text of the image, as clip_benchmark has it; with
+``whole: true`` all of it is one), and for closed VQA ``json`` (extension of the JSON member, default
 ``json``) with ``options`` and ``answer``, which name its keys.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from biomedica_assets.lib.errors import Reject
-from biomedica_assets.lib.evaluate.adapters.common import IMAGE_SUFFIXES, dig, reject
+from biomedica_assets.lib.evaluate.adapters.common import IMAGE_SUFFIXES, dig, reject, whole
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
 
@@ -28,8 +30,8 @@ def read_webdataset(task: Task, paths: Sequence[Path]) -> Iterator[Item | Reject
         try:
             with tarfile.open(path, "r:") as tar:
                 for key, members in _samples(tar):
-                    yield _item(task, key, members)
-        except (tarfile.TarError, EOFError) as error:
+                    yield _item(task, key, members, f"{path.name} sample {key}")
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise TaskError(f"task {task.name}: {path} cannot be read as tar ({error}); get it again") from error
 
 
@@ -51,25 +53,26 @@ def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield key, members
 
 
-def _item(task: Task, key: str, members: Mapping[str, bytes]) -> Item | Reject:
+def _item(task: Task, key: str, members: Mapping[str, bytes], where: str) -> Item | Reject:
     images = [ext for ext in members if f".{ext.rpartition('.')[2]}" in IMAGE_SUFFIXES]
     if len(images) != 1:
-        return reject(task, key, f"{len(images)} image members, expected one (members: {', '.join(sorted(members))})")
-    data = members[images[0]]
-    source = task.source
+        message = f"{len(images)} image members, expected one (members: {', '.join(sorted(members))})"
+        return reject(task, key, message, where=where)
+    item, source = Item(key, members[images[0]], where=where), task.source
     try:
-        extra: dict[str, Any] = json.loads(members[str(source.get("json", "json"))]) if "options" in source else {}
+        extra: Any = json.loads(members[str(source.get("json", "json"))]) if "options" in source else {}
         if task.kind == "retrieval":
-            return Item(key, data, captions=(members[str(source.get("caption", "txt"))].decode(),))
+            text = members[str(source.get("caption", "txt"))].decode()
+            return dataclasses.replace(item, captions=(text,) if source.get("whole") else tuple(text.splitlines()))
         if task.kind == "closed_vqa":
             options = tuple(str(o) for o in dig(extra, source["options"]) or ())
-            return Item(key, data, answer=int(dig(extra, source["answer"])), options=options)
+            answer = whole(dig(extra, source["answer"]))
+            return dataclasses.replace(item, answer=answer, options=options)
         text = members[str(source.get("label", "cls"))].decode().strip()
-    except (KeyError, ValueError, TypeError) as error:
-        return reject(task, key, f"sample cannot be read ({type(error).__name__}: {error})")
-    answer = task.class_index().get(text)
-    if answer is None and text.isdigit():
-        answer = int(text)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        message = f"sample cannot be read ({type(error).__name__}: {error})"
+        return reject(task, key, message, where=where)
+    answer = task.class_index().get(text, whole(text))
     if answer is None:
-        return reject(task, key, f"label {text!r} is none of the classes")
-    return Item(key, data, answer=answer)
+        return reject(task, key, f"label {text!r} is none of the classes", where=where)
+    return dataclasses.replace(item, answer=answer)
