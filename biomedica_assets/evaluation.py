@@ -161,7 +161,10 @@ def _described(path: Path) -> Task:
         raise PermanentFailure(wanted)
     captions = {str(label): tuple(map(str, texts)) for label, texts in options.items()}
     title = f"{said.get('title', path.stem)}, held-out articles of the recipe"
-    return classification_task(path.stem, title, captions, domain=OWN)
+    try:
+        return classification_task(path.stem, title, captions, domain=OWN)
+    except PermanentFailure as error:
+        raise PermanentFailure(f"{path}: {error}") from error
 
 
 def _by_hand(lake: Lake, task: Task, path: Path, pairs: pl.DataFrame) -> Iterator[Item | Reject]:

@@ -1,15 +1,18 @@
 """Test sets of a data directory: where they lie, own suites, and what a changed one makes stale."""
 
 import csv
+import shutil
 
 import polars as pl
 import pytest
 
-from biomedica_assets import configs, definitions, evaluation, settings, test_sets
+from biomedica_assets import cli, configs, definitions, evaluation, settings, test_sets
 from biomedica_assets.automation.planner import Planner
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
 from biomedica_assets.lib.evaluate.contamination import report_contamination
+from biomedica_assets.lib.evaluate.index import index_or_fault
+from biomedica_assets.lib.evaluate.task import Item
 from biomedica_assets.lib.images.verify import ImageLimits, measure
 from biomedica_assets.lib.select import decontamination
 from biomedica_assets.lib.store.lake import Lake
@@ -62,8 +65,9 @@ def values(tmp_path, elsewhere):
 def make(values):
     """Fill what tests shape, as the assets do."""
     lake, recorded = Lake(values.data_dir), test_sets.recorded(values)
-    images = [(s.task.name, i.item_id, i.image) for s in test_sets.ready(values) for i in s.read()]
-    tests, rejects = decontamination.hash_test_images(images, lambda data: measure(data, ImageLimits(min_side=1)))
+    tests, rejects = decontamination.hash_test_images(
+        test_sets.images(values), lambda data: measure(data, ImageLimits(min_side=1))
+    )
     decontamination.build_evaluation_matches(lake, tests, rejects=rejects, recorded=recorded)
     if lake.manifest(TAXONOMY, None) is None:
         lake.publish(TAXONOMY, None, TAXONOMY.empty(), code_version="t", inputs={}, config={}, n_in=0, n_out=0)
@@ -170,14 +174,111 @@ def test_matches_with_other_content_make_the_recipe_stale(values):
     assert inputs() == ["input_changed: evaluation_matches"]
 
 
-def test_a_test_set_that_cannot_be_read_is_stale_with_the_error_as_the_reason(values, elsewhere):
+def test_a_test_set_that_cannot_be_read_is_left_out_by_name_until_it_can_be(values, elsewhere):
+    """The rest is scored, nothing that is made without it is held up, and mending it makes it all stale."""
     make(values)
+    kept = (elsewhere / "labels.csv").read_text()
     (elsewhere / "labels.csv").write_text("picture,answer\n")
     (reason,) = why(values, "zero_shot_scores")
     assert reason.startswith("settings: test set colours: ")
     assert "has no column label, path" in reason
-    with pytest.raises(PermanentFailure, match="has no column"):
-        make(values)
+    other = values.data_dir / "tasks" / "other.yaml"
+    other.write_text(SUITE.replace("suite: mine", "suite: other").replace("name: ", "name: other_"))
+    (values.data_dir / "tasks" / "places.yaml").write_text(f"mine: {elsewhere}\nother: {elsewhere / 'copy'}\n")
+    shutil.copytree(elsewhere, elsewhere / "copy")
+    (elsewhere / "copy" / "labels.csv").write_text(kept)
+    make(values)
+    assert stale(values) == {}
+    lake = Lake(values.data_dir)
+    scores = lake.read(TABLES["zero_shot_scores"], "full").filter("primary")
+    assert dict(scores.select("task", "status").iter_rows()) == {"colours": "excluded", "other_colours": "scored"}
+    assert "has no column label, path" in scores.filter(task="colours")["reason"][0]
+    for asset in ("zero_shot_scores", "evaluation_matches"):
+        table, partition = TABLES[asset], "full" if asset == "zero_shot_scores" else None
+        left_out = lake.read_rejects(table, partition).filter(reason="task_unreadable")
+        assert set(left_out["article_id"]) >= {"colours"}
+        manifest = lake.manifest(table, partition)
+        assert manifest.n_in == manifest.n_out + sum(manifest.rejects.values())
+    (elsewhere / "labels.csv").write_text(kept)
+    assert "test set colours: 'cannot be read: " in " ".join(stale(values)["evaluation_matches"])
+
+
+BROKEN = {
+    "mine.yaml": ["suite: [", "- a list", "suite: s\ntasks: 5\n", "suite: s\ntasks: [{name: x}]\n", "\udce9", ""],
+    "places.yaml": ["nowhere: /tmp", "- a", "{a: [", "\udce9: b"],
+    "held_out/kind.yaml": ["{", "title: x", "captions: 3", "captions: {a: 1, b: 2}", "captions: {a: [x]}", "\udce9"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in BROKEN.items() for text in texts])
+def test_a_description_that_cannot_be_read_is_left_out_by_name(values, name, text):
+    good = values.data_dir / "tasks" / "good.yaml"
+    good.write_text(SUITE.replace("suite: mine", "suite: good").replace("name: ", "name: good_"))
+    shutil.copytree(values.data_dir.parent / "elsewhere", values.data_dir / "tasks" / "good")
+    path = values.data_dir / "tasks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    recorded = evaluation.recorded(values)
+    assert {"test set good_colours", "test set good_pairs"} <= set(recorded)
+    assert "evaluation_matches" in stale(values)
+    by_hand = evaluation.labelled_by_hand(Lake(values.data_dir), PAIRS)
+    sources = [*test_sets.ready(values), *by_hand]
+    indices = {s.task.name: index_or_fault(s) for s in sources}
+    assert indices["good_colours"].fault is None
+    (fault,) = [index.fault for index in indices.values() if index.fault]
+    assert str(path) in fault
+    if "held_out" not in name:
+        assert any(str(path) in status.missing for status in test_sets.all_statuses(values))
+        assert any("cannot be read" in version for version in recorded.values())
+
+
+PAIRS = pl.DataFrame(
+    {"item_id": ["m1"], "path": ["m1.png"], "caption": ["c"], "group": ["PMC1.1"]},
+    schema={"item_id": str, "path": str, "caption": str, "group": str},
+)
+
+
+def test_rows_of_labels_of_your_own_that_cannot_be_read_are_left_out_with_their_line(values):
+    folder = values.data_dir / "tasks" / "held_out"
+    folder.mkdir()
+    (values.data_dir / "m1.png").write_bytes(png("red", 1))
+    (folder / "kind.yaml").write_text("{title: Kind, captions: {a: [a], b: [b]}}")
+    (folder / "kind.csv").write_bytes(b"media_id,label,note\nm1,a,x\nm1\nm1,\xe9,x\nm2,a,x\nm1,z,x\n")
+    (source,) = evaluation.labelled_by_hand(Lake(values.data_dir), PAIRS)
+    found = list(source.read())
+    assert [i.item_id for i in found if isinstance(i, Item)] == ["m1"]
+    assert [r.message.partition(": ")[0] for r in found if isinstance(r, Reject)] == [
+        "kind.csv line 3", "kind.csv line 4", "kind.csv line 6",
+    ]  # fmt: skip
+    assert test_sets.recorded_labels(values)["labels kind"]
+    (folder / "kind.csv").unlink()
+    (source,) = evaluation.labelled_by_hand(Lake(values.data_dir), PAIRS)
+    assert "kind.csv cannot be read" in index_or_fault(source).fault
+
+
+def test_commands_name_bad_test_sets_and_go_on(values, elsewhere, capsys):
+    """No command ends in a traceback, a run of the graph makes the decontamination, and the bad sets are named."""
+    tasks = values.data_dir / "tasks"
+    (elsewhere / "labels.csv").write_bytes(b"path,label,caption\n0.png,red,a\n1.png\n2.png,\xe9,b\n3.png,red,c\n")
+    (tasks / "bad.yaml").write_text(SUITE.replace("suite: mine", "suite: bad").replace("name: ", "name: bad_"))
+    (tasks / "bad").mkdir()
+    (tasks / "bad" / "labels.csv").write_bytes("path,label\n".encode("utf-16"))
+    (tasks / "worse.yaml").write_text("suite: [")
+
+    def biomedica(*arguments):
+        assert cli.main([*arguments, "--data-dir", str(values.data_dir)]) == 0
+        return capsys.readouterr().out
+
+    said = biomedica("tasks", "--how")
+    assert "is UTF-16; save it as UTF-8" in said
+    assert "worse.yaml" in said
+    biomedica("status")
+    assert "evaluation_matches" in biomedica("stale", "--select", "evaluation_matches")
+    biomedica("run", "--select", "evaluation_matches")
+    left_out = Lake(values.data_dir).read_rejects(TABLES["evaluation_matches"], None).filter(reason="task_unreadable")
+    assert set(left_out["article_id"]) == {"bad_colours", "bad_pairs", "file.worse-yaml"}
+    biomedica("refresh", "--select", "evaluation_matches", "--dry-run")
+    assert "evaluation_matches" not in biomedica("stale", "--select", "evaluation_matches")
 
 
 def test_tasks_lie_where_places_says_relative_to_its_folder(values, elsewhere):

@@ -80,9 +80,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_noticed_before_it_is_evaluated(tiny, 
 
 def test_missing_weights_and_configs_say_what_to_set(tiny, tmp_path):
     gone = ModelSpec("m", str(tiny), str(tmp_path / "gone.safetensors"), "ours")
-    with pytest.raises(
-        WeightsMissing, match=r"model m: .*gone\.safetensors cannot be read .*name a file that exists"
-    ):
+    with pytest.raises(WeightsMissing, match=r"model m: .*gone\.safetensors cannot be read .*name a file that exists"):
         gone.known_digest()
     with pytest.raises(WeightsMissing, match=r"gone\.safetensors cannot be read .*name a file that exists"):
         open_model(gone)

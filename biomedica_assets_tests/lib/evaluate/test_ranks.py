@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from biomedica_assets.lib.evaluate import ranks
 from biomedica_assets.lib.evaluate.ranks import exact_ranks
-from biomedica_assets.lib.evaluate.retrieval import score_ranks
+from biomedica_assets.lib.evaluate.retrieval import chance, score_ranks
 from biomedica_assets_tests.lib.evaluate.fakes import unit
 
 
@@ -93,3 +93,38 @@ def test_intervals_hold_the_value_and_a_median_is_a_rank():
         for s in metrics:
             assert s.estimate.low <= s.estimate.value <= s.estimate.high
     assert scored["image_to_text"][-1].estimate.value.is_integer()
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 10])
+def test_recall_of_images_with_five_texts_equals_that_of_clip_benchmark(k):
+    """Right if any of the five is found, each text a query of its own; an image may also have one text, or three."""
+    torch, theirs = pytest.importorskip("torch"), pytest.importorskip("clip_benchmark.metrics.zeroshot_retrieval")
+    rng = np.random.default_rng(k)
+    counts = [5] * 30 + [1, 3] * 10
+    image_of = np.repeat(np.arange(len(counts)), counts)
+    images = rng.normal(size=(len(counts), 16))
+    texts = images[image_of] + rng.normal(size=(len(image_of), 16)) * 2
+    images, texts = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (images, texts))
+    images, texts = images.astype(np.float32), texts.astype(np.float32)
+    found = exact_ranks(images, texts, image_of)
+    similar = torch.from_numpy(texts.astype(np.float64) @ images.T.astype(np.float64))
+    positive = torch.zeros(similar.shape, dtype=torch.bool)
+    positive[torch.arange(len(image_of)), torch.from_numpy(image_of)] = True
+    for ours, scores, pairs in (
+        (found.text_to_image, similar, positive), (found.image_to_text, similar.T, positive.T),
+    ):  # fmt: skip
+        right = theirs.recall_at_k(scores, pairs, k) > 0
+        assert (ours <= k).tolist() == right.tolist()
+        assert 0 < right.float().mean() < 1
+
+
+@pytest.mark.parametrize("counts", [[1] * 7, [5] * 3, [1, 2, 5, 5]])
+def test_chance_is_what_random_orders_give(counts):
+    """Of an image with several texts any may be found: more than k / n."""
+    n, rng = sum(counts), np.random.default_rng(0)
+    best: list[int] = []
+    for m in counts:
+        best += [int(rng.permutation(n)[:m].min()) + 1 for _ in range(4000)]
+    for k in (1, 3, 10):
+        assert chance(f"recall_at_{k}", n, counts) == pytest.approx(np.mean(np.array(best) <= k), abs=0.02)
+    assert chance("median_rank", n, counts) == pytest.approx(np.median(best), abs=0.51)

@@ -112,7 +112,7 @@ def open_or_name(task: Task, roots: TaskRoots) -> list[TaskSource]:
     try:
         return open_task(task, roots)
     except PermanentFailure as error:
-        return [unreadable(task, str(error), _local(task, roots.of(task)))]
+        return [unreadable(task, str(error))]
 
 
 def unreadable(task: Task, why: str, files: Iterable[Path] = ()) -> TaskSource:
@@ -156,9 +156,13 @@ def _named(task: Task, paths: Sequence[Path], read: Callable[[], Iterator[Item |
 
 def _status(task: Task, roots: TaskRoots) -> TaskStatus:
     root = roots.of(task)
-    found = _local(task, root)
-    if not found and task.source.get("hub"):
-        found = _hub(task, roots.allow_download)
+    try:
+        found = _local(task, root)
+        if not found and task.source.get("hub"):
+            found = _hub(task, roots.allow_download)
+    except (OSError, ValueError, LookupError, TypeError, NotImplementedError) as error:  # no pattern for files below it
+        said = f"its path {task.source.get('path')!r} cannot be looked for in {root} ({type(error).__name__}: {error})"
+        return TaskStatus(task, False, (), said, _how(task, root))
     if found:
         return TaskStatus(task, True, tuple(found))
     wanted = _wanted(task)
