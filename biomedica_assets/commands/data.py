@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,17 +25,10 @@ def parse(arguments: argparse.Namespace) -> int:
 
 def panels(arguments: argparse.Namespace) -> int:
     """``biomedica panels``: the panels of pictures, JSON lines on standard output."""
-    from PIL import Image
-
-    from biomedica_assets.lib.images.pixels import canonical
+    from biomedica_assets.lib.images.canonical import open_canonical
     from biomedica_assets.lib.panels.jsonl import print_panels
 
-    def read(path: Path) -> Image.Image:
-        with Image.open(path) as image:
-            image.load()
-            return canonical(image)
-
-    return print_panels(arguments.files, arguments.caption, read, sys.stdout, sys.stderr)
+    return print_panels(arguments.files, arguments.caption, open_canonical, sys.stdout, sys.stderr)
 
 
 def sql(arguments: argparse.Namespace) -> int:

@@ -22,12 +22,14 @@ from PIL import Image, UnidentifiedImageError
 from biomedica_assets.lib.annotate.form import MULTIPLE, SINGLE
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import Reject, RejectReason
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
+from biomedica_assets.lib.images.canonical import open_canonical
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CAPTIONS, IMAGES, PANELS
 
-VERSION = "1"
+VERSION = f"1.{CANONICAL}"
 SIDE = 400  # pixels of the longer side that are looked at: gutters of 1 % still have 4
 INK = 24  # grey levels off the ground that count as ink; JPEG noise on white stays below 16
 MIN_PART = 0.15  # a block must span this share of the picture's width and height to be a panel, not a title or a legend
@@ -166,19 +168,11 @@ def look(path: Path, caption: str | None) -> Evidence:
     Raises:
         OSError, ValueError, SyntaxError: the file cannot be decoded.
     """
-    with Image.open(path) as image:
-        image.draft("L", (SIDE, SIDE))
-        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-        gray = np.asarray(_gray(image), dtype=np.uint8)
+    picture = open_canonical(path, at_least=SIDE)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    gray = np.asarray(picture.convert("L"), dtype=np.uint8)
     n_blocks, gutter = blocks_of(gray)
     return Evidence(n_blocks, gutter, letters_of(caption or ""))
-
-
-def _gray(image: Image.Image) -> Image.Image:
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L")
-    return image.point(lambda v: v / 256).convert("L") if image.mode.startswith("I;16") else image.convert("L")
 
 
 Item = tuple[str, str, str, str | None]  # media_id, article_id, path, caption

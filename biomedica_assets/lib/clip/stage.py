@@ -16,6 +16,7 @@ from biomedica_assets.lib.clip import accounting, interpolate, models, plots, su
 from biomedica_assets.lib.clip.card import model_card
 from biomedica_assets.lib.clip.profile import Profile, check_training
 from biomedica_assets.lib.clip.training import Limits, Plan, Told, TrainingData, train
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Report, Scalar
 from biomedica_assets.lib.store import atomic, named
@@ -24,7 +25,7 @@ from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 from biomedica_assets.lib.weights import file_digest
 
-VERSION = "checkpoints-4"
+VERSION = f"checkpoints-4.{CANONICAL}"
 MODEL, COST, CARD = "model.json", "cost.json", "README.md"
 
 

@@ -8,13 +8,17 @@ takes for its end, is an error here.
 
 from __future__ import annotations
 
+import io
 import random
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Protocol, cast
 
+from PIL import Image
+
 from biomedica_assets.lib.errors import BiomedicaError
+from biomedica_assets.lib.images.canonical import FORMATS, canonical, is_plain
 
 PIPE = "pipe:"
 _BLOCK = 512
@@ -22,7 +26,11 @@ _BUFFER = 1 << 20
 _REGULAR = (b"0", b"\0")
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Members that open_clip_train 3.3 takes for a sample's image (``filter_no_caption_or_no_image``)."""
-WANTED = frozenset((*IMAGES, "txt"))
+ENCODED = "png"
+"""What an image is encoded as again where open_clip would not read it, or would see another picture than all others."""
+OTHERS = ("gif", "tif", "tiff", "bmp")
+"""Members that are images as well, of which open_clip_train drops the sample."""
+WANTED = frozenset((*IMAGES, *OTHERS, "txt"))
 """What training uses of a sample; the rest is passed over, and webdataset has no JSON to decode."""
 
 Sample = dict[str, Any]
@@ -108,6 +116,29 @@ def _exactly(stream: IO[bytes], n: int) -> bytes:
     return data
 
 
+def as_others_see_it(sample: Sample) -> Sample:
+    """The sample with an image of which open_clip sees the canonical picture.
+
+    Most are as they were: a JPEG or PNG in grey or sRGB, upright, without transparency, costs a look at its header. Any
+    other, and every gif, tiff and bmp, becomes a PNG of the canonical picture; ``__encoded__`` then names the member
+    that it was. An image that cannot be decoded stays: open_clip leaves its sample out and says so.
+    """
+    extension = next((name for name in (*IMAGES, *OTHERS) if name in sample), None)
+    if extension is None:
+        return sample
+    try:
+        with Image.open(io.BytesIO(sample[extension]), formats=FORMATS) as image:
+            if extension in IMAGES and is_plain(image):
+                return sample
+            picture = canonical(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return sample
+    buffer = io.BytesIO()
+    picture.save(buffer, ENCODED, compress_level=0)  # read again in this process: room costs less than time
+    kept = {name: value for name, value in sample.items() if name != extension}
+    return {**kept, ENCODED: buffer.getvalue(), "__encoded__": extension}
+
+
 def grouped(found: Iterable[tuple[str, bytes]], url: str) -> Iterator[Sample]:
     """Neighbouring members of one key as a sample: the key is the name up to the first dot of its last part."""
     sample: Sample = {}
@@ -142,7 +173,7 @@ def samples_of_streams(
                 for position, sample in enumerate(reader(url)):
                     if position >= used:
                         used += 1
-                        yield sample
+                        yield as_others_see_it(sample)
                 break
             except (OSError, StreamBroken) as error:
                 last = attempt == retries

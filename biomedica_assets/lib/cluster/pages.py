@@ -14,6 +14,7 @@ import jinja2
 from PIL import Image, ImageOps
 
 from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.images.canonical import open_canonical
 from biomedica_assets.lib.store import atomic
 
 GAP = 2  # white pixels around a picture within its cell
@@ -79,14 +80,10 @@ def thumbnail(path: str, side: int) -> Image.Image:
         StoreError: the file is gone or cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
-            image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                rgba = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            # Small images fill their cell: an expert compares shapes, not file sizes.
-            return ImageOps.contain(upright.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+        picture = open_canonical(path, at_least=side)
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        # Small images fill their cell: an expert compares shapes, not file sizes.
+        return ImageOps.contain(picture, (side, side), Image.Resampling.BICUBIC)
     except (OSError, ValueError, SyntaxError) as error:
         raise StoreError(f"{path} cannot be shown on a contact sheet ({error}); materialise images again") from error
 

@@ -14,13 +14,14 @@ from biomedica_assets.lib.cluster.pages import Cell, Sheet, draw_sheet, overview
 from biomedica_assets.lib.cluster.sample import ranks
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Picture, Report
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.lib.tables import CAPTIONS, CLUSTER_MODEL, CLUSTERS, CONTACT_SHEETS, IMAGES, Table
 
-VERSION = "1"
+VERSION = f"1.{CANONICAL}"
 FOLDER = "annotations/contact_sheets"
 ROLES = ("central", "random", "border")
 COLUMNS = 5  # pictures per row of a sheet

@@ -12,26 +12,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
+from biomedica_assets.lib.images.canonical import canonical
 from biomedica_assets.lib.store.manifest import digest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 Triple = tuple[float, float, float]
 Name = Literal["standard", "biomedica"]
-VERSION = "1"  # raise it whenever the pixels of either change
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+VERSION = f"2.{CANONICAL}"  # raise it whenever the pixels of either change
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,8 +66,9 @@ class Preprocessing:
 
     def _stretched(self, image: Image.Image) -> Image.Image:
         # biomedica-etl, scripts/Labeler/01_get_features.py lines 32-35: Resize((224, 224)) of torchvision on a Pillow
-        # image (bilinear), orientation tag ignored.
-        return image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR)
+        # image (bilinear). There the orientation tag was ignored and transparency became black; here the picture
+        # is the canonical one: its few figures that differ are not worth a second reading of every image.
+        return canonical(image).resize((self.size, self.size), Image.Resampling.BILINEAR)
 
 
 def standard(size: int = 224, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD) -> Preprocessing:
@@ -102,30 +95,14 @@ def preprocessing(name: str, size: int, mean: Triple, std: Triple) -> Preprocess
 
 
 def fit_within(image: Image.Image, size: int) -> Image.Image:
-    """RGB image, upright, its longer side ``size`` pixels, aspect kept.
+    """The canonical picture of an opened image, its longer side ``size`` pixels, aspect kept.
 
     JPEG files are decoded at the smallest scale that is still twice the target (libjpeg's scaled inverse transform):
     4 to 10 times faster on photographs of several megapixels, and the bicubic filter still has detail to average.
     """
     scale = size / max(image.size)
     image.draft(None, (max(1, round(2 * scale * image.width)), max(1, round(2 * scale * image.height))))
-    scale = size / max(image.size)
-    target = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
-    small = to_rgb(image).resize(target, Image.Resampling.BICUBIC)
-    # Upright only now: turning the full image costs as much as decoding it.
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return small if turn is None else small.transpose(turn)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to RGB: transparency on white (the paper), deep grey scales by their own range."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        low, high = values.min(), values.max()
-        grey = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        paper = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(paper, rgba).convert("RGB")
-    return image.convert("RGB")
+    picture = canonical(image)
+    scale = size / max(picture.size)
+    target = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+    return picture.resize(target, Image.Resampling.BICUBIC)

@@ -15,9 +15,10 @@ from PIL import Image
 
 from biomedica_assets.lib.embed.encoder import Prepare
 from biomedica_assets.lib.embed.preprocess import fit_within
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.store.manifest import digest
 
-VERSION = "1"
+VERSION = f"1.{CANONICAL}"
 SIDE = 128  # pixels of the longer side at which statistics are taken
 LAYOUT = 64  # pixels of the side of the square on which gradients, frequencies and layout are taken
 RINGS = 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
 import json
 import logging
 import tempfile
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from biomedica_assets.lib.evaluate.models import HUB, ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.task import Image
+from biomedica_assets.lib.images.canonical import from_array, open_canonical
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
 
@@ -115,16 +115,14 @@ def open_model(spec: ModelSpec, device: str = "cpu", precision: str = "fp32") ->
 
 
 def decode(image: Image) -> PIL.Image.Image:
-    """An image of a test set as RGB; 16-bit and palette images as Pillow converts them.
+    """The canonical picture of an image of a test set, as training and hashing see it.
 
     Raises:
         One of ``UNDECODABLE``: the bytes are not an image, are cut off, or have too many pixels.
     """
     if isinstance(image, np.ndarray):
-        return PIL.Image.fromarray(image).convert("RGB")
-    with PIL.Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
-        opened.load()
-        return opened if opened.mode == "RGB" else opened.convert("RGB")
+        return from_array(image)
+    return open_canonical(image)
 
 
 def _load(spec: ModelSpec, device: str, precision: str) -> tuple[Any, Any, Any]:

@@ -21,11 +21,12 @@ from biomedica_assets.lib.evaluate.index import TaskIndex, keep, texts_of
 from biomedica_assets.lib.evaluate.metrics import Scored, accuracies
 from biomedica_assets.lib.evaluate.task import TaskSource
 from biomedica_assets.lib.evaluate.zero_shot import Answers
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.store.manifest import digest
 
 _PLACE = re.compile(r"^\S+ (?:line|row|sample) \S+: ")
-VERSION = f"evaluate-1.{zero_shot.VERSION}.{retrieval.VERSION}.{probes.VERSION}"
+VERSION = f"evaluate-1.{CANONICAL}.{zero_shot.VERSION}.{retrieval.VERSION}.{probes.VERSION}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import simplejpeg  # pyright: ignore[reportMissingTypeStubs]  # it ships no type
 from numpy.typing import NDArray
 from PIL import Image
 
-from biomedica_assets.lib.images.complete import png_chunks
+from biomedica_assets.lib.images.canonical import turned_behind_pixels
 
 # After these libjpeg goes on and the picture is part grey or garbage; "extraneous bytes before marker" is padding
 # between segments, no pixel is touched.
@@ -34,8 +34,6 @@ _PNG_DAMAGE = re.compile("CRC error|corrupt deflate stream", re.IGNORECASE)
 # Mode of Pillow -> what kornia-rs calls it. Pillow opens other depths as other modes or, for palettes of 1, 2 and 4
 # bits, as P; kornia-rs refuses those, and they go to Pillow.
 _PNG_MODES = {"L": "mono", "RGB": "rgb", "RGBA": "rgba", "P": "mono"}
-# Chunks behind the pixels that can state an orientation: Pillow sees them only if it decodes the file itself.
-_PNG_TEXTS, _PNG_EXIF_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}, (b"XML:com.adobe.xmp", b"Raw profile type ")
 
 
 class Damaged(ValueError):
@@ -71,7 +69,7 @@ def _jpeg(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def _png(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
-    if _states_orientation_behind_pixels(data):
+    if turned_behind_pixels(data):
         return None
     decode: Any = kornia_rs.io.decode_image_png_u8
     try:
@@ -82,13 +80,3 @@ def _png(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
         if _PNG_DAMAGE.search(str(error)):
             raise Damaged(str(error)) from error
         return None
-
-
-def _states_orientation_behind_pixels(data: bytes) -> bool:
-    behind = False
-    for name, start, length in png_chunks(data):
-        text = name in _PNG_TEXTS and data[start : start + min(length, 32)].startswith(_PNG_EXIF_TEXTS)
-        if behind and (text or name == b"eXIf"):
-            return True
-        behind |= name == b"IDAT"
-    return False

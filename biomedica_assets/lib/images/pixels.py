@@ -1,34 +1,26 @@
-"""Bytes -> pixels in one canonical form, the same whichever decoder did the work, and the hash of exactly them.
+"""Bytes -> the canonical picture, the same whichever decoder did the work, and the hash of exactly its pixels.
 
-Canonical form: 8-bit RGB, rows from the top, as stored (an EXIF orientation is not applied, an ICC profile is ignored,
-because both change pixels in ways that depend on the program). First frame or page only. How other modes get there:
-
-* grey and bilevel: the value in all three channels; palette: its colours; YCbCr, HSV, CMYK (also Adobe's inverted one):
-  Pillow's conversion.
-* alpha or a transparent colour: over white, ``round((c * a + 255 * (255 - a)) / 255)``, as a reader of the page sees.
-* 16 bits per channel: the high byte.
-* 32-bit integers and floats (scientific TIFF) have no fixed range: the finite minimum..maximum is stretched to 0..255.
-
-Pillow is the reference; ``decoders`` has what decodes most files faster, to the same pixels (test_decoders.py).
+What the canonical picture is, ``canonical`` says. Pillow is the reference; ``decoders`` has what decodes most files
+faster, to the same pixels (test_decoders.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any
 
 import blake3
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from biomedica_assets.lib.images.canonical import canonical, is_deep_colour, is_plain, orientation
 from biomedica_assets.lib.images.decoders import decode_fast
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Frame:
-    """A decoded frame in canonical form.
+    """The pixels of a canonical picture.
 
     Attributes:
         width: pixels a row.
@@ -51,13 +43,14 @@ def decode(data: bytes, image: Image.Image) -> Frame:
     Raises:
         Damaged: a JPEG or PNG is cut or corrupt. For what Pillow decodes its own exceptions pass through.
     """
+    if is_deep_colour(image):
+        return frame_of(canonical(image))
     pixels = decode_fast(data, image)
     if pixels is None:
-        image.load()
         return frame_of(canonical(image))
-    if image.mode == "RGB" and not image.has_transparency_data:
+    if image.mode == "RGB" and is_plain(image):
         return Frame(image.width, image.height, pixels)
-    return frame_of(canonical(_as_loaded(image, pixels)))
+    return frame_of(canonical(_as_loaded(image, pixels), orientation(image)))
 
 
 def _as_loaded(image: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:
@@ -70,33 +63,8 @@ def _as_loaded(image: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def frame_of(image: Image.Image) -> Frame:
-    """A canonical image as a frame."""
+    """A canonical picture as a frame."""
     return Frame(image.width, image.height, np.frombuffer(image.tobytes(), np.uint8))
-
-
-def canonical(image: Image.Image) -> Image.Image:
-    """A loaded image in canonical form (see the head of this module)."""
-    if image.mode in {"I", "F"}:
-        return Image.fromarray(_stretch(np.asarray(image))).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        page = Image.new("RGB", image.size, (255, 255, 255))
-        page.paste(layered, mask=layered.getchannel("A"))
-        return page
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Finite minimum..maximum onto 0..255, rounded; what is not finite becomes 0, a flat image 0."""
-    wide = values.astype(np.float64)
-    finite = np.isfinite(wide)
-    if not finite.any():
-        return np.zeros(wide.shape, np.uint8)
-    low, high = wide[finite].min(), wide[finite].max()
-    scaled = (np.where(finite, wide, low) - low) * (255.0 / (high - low) if high > low else 0.0)
-    return np.rint(scaled).astype(np.uint8)
 
 
 def pixel_hash(frame: Frame) -> str:

@@ -19,6 +19,7 @@ import polars as pl
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.images import strip
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.images.collect import Fetch, Located, Refusal, collect
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.resolve import Ambiguous, ArticleMedia, Found, MediaObject
@@ -28,7 +29,7 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import MANIFEST, Lake
 from biomedica_assets.lib.tables import ARTICLE_INDEX, FIGURES, IMAGES
 
-VERSION = "images-2"
+VERSION = f"images-3.{CANONICAL}"
 
 # Kinds of figure rows whose graphics are pictures with captions: what lib.jats makes of <fig>. Table images, formulae,
 # chemical structures, supplements and bare graphics are left to those who ask for them.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from biomedica_assets.lib.images import pixels, sniff
+from biomedica_assets.lib.images import canonical
 from biomedica_assets.lib.report import Picture
 
 CELL, GAP, COLUMNS = 160, 6, 6
@@ -37,13 +37,6 @@ def draw(title: str, paths: Sequence[Path]) -> Picture:
 
 def _thumbnail(path: Path) -> Image.Image:
     """A verified image, small; JPEG is decoded at a fraction of its size, which is enough to look at."""
-    data = path.read_bytes()
-    kind = sniff.image_format(data)
-    if kind is None:
-        raise ValueError(f"{path} is not an image; it was one when it was verified")
-    image = pixels.open_image(data, sniff.READABLE[kind])
-    image.draft("RGB", (2 * CELL, 2 * CELL))
-    image.load()
-    small = pixels.canonical(image)
+    small = canonical.open_canonical(path, at_least=CELL)
     small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
     return small

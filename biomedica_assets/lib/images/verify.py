@@ -1,7 +1,7 @@
 """Source bytes -> measurements of an image, or the reason why they are none. Nothing is written.
 
-Every file is decoded in full: of 30 truncated files Pillow's ``verify()`` finds none, decoding finds all. The EXIF
-orientation is reported, not applied: width, height and pixels are the file's, so that every decoder agrees on them.
+Every file is decoded in full: of 30 truncated files Pillow's ``verify()`` finds none, decoding finds all. Width, height
+and hashes are those of the canonical picture, upright; mode and EXIF orientation are reported as the file states them.
 Of animations and multi-page files the first frame is decoded and the others are counted.
 """
 
@@ -13,10 +13,10 @@ import re
 import zlib
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from biomedica_assets.lib.errors import BiomedicaError, RejectReason
-from biomedica_assets.lib.images import complete, phash, pixels, sniff
+from biomedica_assets.lib.images import canonical, complete, phash, pixels, sniff
 from biomedica_assets.lib.images.limits import ImageLimits
 
 _CUT = re.compile(r"truncat|premature end|unexpected end|end of file|not enough data|short read", re.IGNORECASE)
@@ -69,8 +69,10 @@ def measure(data: bytes, limits: ImageLimits) -> Measurement:
     _check_size(image, limits)
     mode = image.mode
     try:
+        # Pillow forgets that of a TIFF once it has loaded it, and knows that of a PNG only then.
+        stated = canonical.orientation(image) if kind == "tiff" else None
         frame = pixels.decode(data, image)
-        orientation = _orientation(image)
+        orientation = stated or canonical.orientation(image)
         n_frames = int(getattr(image, "n_frames", 1))
     except Exception as error:  # as above
         raise _undecodable(kind, error) from error
@@ -147,13 +149,6 @@ def _check_size(image: Image.Image, limits: ImageLimits) -> None:
         raise ImageRefused(
             RejectReason.IMAGE_TOO_SMALL, f"{width} x {height} pixels, each side needs {limits.min_side} (min_side)"
         )
-
-
-def _orientation(image: Image.Image) -> int | None:
-    """EXIF orientation 1..8; None if absent or no such value."""
-    # Not the method of PNG, which decodes the pixels to see the chunks behind them; ``decoders`` sees to those.
-    value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
-    return value if isinstance(value, int) and 1 <= value <= 8 else None
 
 
 def _undecodable(kind: str, error: Exception) -> ImageRefused:

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
+from biomedica_assets.lib.images.canonical import is_plain, open_canonical
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.release import compat
 from biomedica_assets.lib.release import manifest as manifests
@@ -96,8 +97,10 @@ def _samples(release: Path, here: ShardRows, names: Mapping[str, str]) -> Iterat
         for row in here.samples.iter_rows(named=True):
             tar.seek(row["image_start"])
             data = tar.read(row["image_bytes"])
-            is_jpeg = row["image_ext"] == "jpg"
-            if not is_jpeg and str(row["license_code"]).endswith("ND"):
+            no_derivatives = str(row["license_code"]).endswith("ND")
+            # What other readers would see in other colours, or on its side, is encoded again; not against its terms.
+            is_jpeg = row["image_ext"] == "jpg" and (no_derivatives or _is_plain(data))
+            if not is_jpeg and no_derivatives:
                 message = f"{row['image_ext']} under {row['license_code']} cannot be passed on as JPEG"
                 yield Reject(row["article_id"], STAGE, RejectReason.LICENSE_NOT_ALLOWED, message, row["sample_key"])
                 continue
@@ -112,18 +115,19 @@ def _samples(release: Path, here: ShardRows, names: Mapping[str, str]) -> Iterat
             )
 
 
+def _is_plain(data: bytes) -> bool:
+    with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]) as image:
+        return is_plain(image)
+
+
 def _as_jpeg(data: bytes) -> bytes:
-    """First frame as JPEG; transparency on white, deep greys scaled to 8 bits."""
-    with Image.open(io.BytesIO(data)) as opened:
-        image: Image.Image = opened.convert("I").point(lambda v: v / 256) if opened.mode.startswith("I") else opened
-        if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-            layer = image.convert("RGBA")
-            flat = Image.new("RGBA", layer.size, "white")
-            flat.alpha_composite(layer)
-            image = flat
-        grey = image.mode in {"L", "1", "I"}
-        buffer = io.BytesIO()
-        image.convert("L" if grey else "RGB").save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    """The canonical picture as JPEG, grey where all of it is."""
+    picture = open_canonical(data)
+    grey = picture.convert("L")
+    buffer = io.BytesIO()
+    if ImageChops.difference(grey.convert("RGB"), picture).getbbox() is None:
+        picture = grey
+    picture.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

@@ -227,7 +227,7 @@ def image_sizes(release: Path) -> Statistic:
     }
     columns = images.select(**{name: how.cast(pl.Float64()) for name, how in measures.items()}).collect()
     frame = pl.DataFrame([_distribution(name, columns[name]) for name in measures])
-    return Statistic("image_sizes", "Sizes of images", "As stored; EXIF orientation is not applied.", frame)
+    return Statistic("image_sizes", "Sizes of images", "Of upright pictures: an EXIF orientation is applied.", frame)
 
 
 def per_article(release: Path) -> Statistic:

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from biomedica_assets.lib.errors import BiomedicaError, Reject, RejectReason, StoreError
+from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
+from biomedica_assets.lib.images.canonical import open_canonical
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import hamming, likeness
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import EVALUATION_MATCHES, IMAGE_FINGERPRINTS
 
-VERSION = "1"
+VERSION = f"1.{CANONICAL}"
 MAX_DISTANCE = 6
 HASHES = pl.Schema(
     {
@@ -102,9 +104,8 @@ def hash_test_images(
         try:
             data = _encoded(given)
             upright = measure(data)
-            thumbnail = likeness.thumbnail_of(io.BytesIO(data))
-            with Image.open(io.BytesIO(data), formats=likeness.FORMATS) as image:
-                picture = np.asarray(likeness.flat(image))
+            thumbnail = likeness.thumbnail_of(data)
+            picture = np.asarray(open_canonical(data))
             hashes = [upright.phash, *(measure(_png(picture, o)).phash for o in range(1, likeness.ORIENTATIONS))]
         except (OSError, BiomedicaError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             message = f"image {item} of task {task} cannot be compared with the corpus: {error}"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from biomedica_assets.lib.embed import preprocess
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.images import canonical
 
 
 def ramp(width: int, height: int) -> Image.Image:
@@ -60,7 +61,7 @@ def test_an_unknown_preprocessing_is_named_with_those_there_are():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_camera_turned_by_the_photographer_is_turned_back(orientation: int):
     upright = ramp(64, 40)
-    undo = preprocess._UPRIGHT.get(orientation)
+    undo = canonical.TURNS.get(orientation)
     inverse = {
         Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
         Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
@@ -73,28 +74,6 @@ def test_a_camera_turned_by_the_photographer_is_turned_back(orientation: int):
     with Image.open(buffer) as image:
         found = np.asarray(preprocess.fit_within(image, 64), int)
     assert np.abs(found - np.asarray(upright, int)).max() <= 2
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16"])
-def test_every_mode_becomes_rgb(mode: str):
-    source = ramp(20, 10)
-    if mode == "I;16":
-        image = Image.fromarray(np.asarray(source.convert("L"), np.uint16) * 16)
-    else:
-        image = source.convert("RGBA").convert("LA") if mode == "LA" else source.convert(mode)
-    out = preprocess.to_rgb(image)
-    assert (out.mode, out.size) == ("RGB", (20, 10))
-
-
-def test_transparent_pixels_become_paper_white():
-    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert np.asarray(preprocess.to_rgb(image)).min() == 255
-
-
-def test_sixteen_bits_use_their_own_range_instead_of_turning_white():
-    deep = np.linspace(1000, 5000, 256, dtype=np.uint16).reshape(16, 16)
-    out = np.asarray(preprocess.to_rgb(Image.fromarray(deep)))
-    assert (out.min(), out.max()) == (0, 255)
 
 
 def test_large_jpegs_are_shrunk_while_decoding_with_nearly_the_same_pixels():

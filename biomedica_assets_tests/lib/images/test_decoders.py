@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from biomedica_assets.lib.images import decoders, phash, pixels
+from biomedica_assets.lib.images.canonical import canonical
 from biomedica_assets.lib.images.complete import png_chunks
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import ImageRefused, measure
@@ -33,7 +34,7 @@ def reference(data: bytes) -> bytes:
     """Canonical pixels by Pillow alone."""
     image = opened(data)
     image.load()
-    return pixels.canonical(image).tobytes()
+    return canonical(image).tobytes()
 
 
 def ours(data: bytes) -> bytes:
@@ -162,7 +163,7 @@ def test_real_images_have_the_pixels_of_pillow_and_the_perceptual_hash_of_imageh
     for path in paths:
         data = path.read_bytes()
         assert ours(data) == reference(data), path.name
-        image = pixels.canonical(opened(data))
+        image = canonical(opened(data))
         assert phash.of_grey(image.convert("L")) == int(str(imagehash.phash(image)), 16), path.name
 
 

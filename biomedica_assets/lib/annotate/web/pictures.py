@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from biomedica_assets.lib.errors import BiomedicaError
+from biomedica_assets.lib.images.canonical import is_plain, open_canonical
 
 THUMB = 280
 FULL = 2000
@@ -36,7 +37,7 @@ def full(path: Path) -> tuple[bytes, str]:
     """The file as it is if a browser can show it and it is not huge, else a JPEG of at most FULL pixels a side."""
     try:
         with Image.open(path) as image:
-            if image.format in _AS_IS and max(image.size) <= FULL and image.mode != "CMYK":
+            if image.format in _AS_IS and max(image.size) <= FULL and (is_plain(image) or image.format == "GIF"):
                 return path.read_bytes(), _AS_IS[image.format]
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise NoPicture(f"{path.name} cannot be shown: {error}") from error
@@ -45,23 +46,10 @@ def full(path: Path) -> tuple[bytes, str]:
 
 def _render(path: Path, side: int) -> tuple[bytes, str]:
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (side * 2, side * 2))  # lets libjpeg skip detail; no effect on other formats
-            image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            picture = _on_white(image)
+        picture = open_canonical(path, at_least=2 * side if side <= THUMB else None)
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise NoPicture(f"{path.name} cannot be shown: {error}") from error
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue(), "image/jpeg"
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB, transparent parts white, as journals print them."""
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(ground, rgba).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return image.point(lambda v: v / 256).convert("L").convert("RGB")
-    return image.convert("RGB")
