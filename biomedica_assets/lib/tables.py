@@ -357,7 +357,7 @@ IMAGES = Table(
         _c("height", I32, "pixels"),
         _c("mode", S, "Pillow mode of the file: RGB, L, P, CMYK, I;16, ..."),
         _c("n_frames", I32, "frames or pages; the first is measured"),
-        _c("orientation", I32, "EXIF orientation 1..8 of the file; width, height and pixels are those of the upright picture", null=True),
+        _c("orientation", I32, "EXIF orientation 1..8 of the file; applied in width, height and pixels", null=True),
         _c("bytes", I64, "size of the file"),
         _c("md5", S, "MD5 of the file, equal to the source's"),
         _c("sha256", S, "SHA-256 of the file"),

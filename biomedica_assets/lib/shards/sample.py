@@ -66,7 +66,7 @@ FIELDS: tuple[Field, ...] = (
     Field("image_mode", "string", "Pillow mode: RGB, L, P, CMYK, I;16, ..."),
     Field("width", "integer", "pixels of the upright picture"),
     Field("height", "integer", "pixels of the upright picture"),
-    Field("orientation", "integer", "EXIF orientation 1..8 that the bytes still carry; width and height are as if it were applied", nullable=True),
+    Field("orientation", "integer", "EXIF orientation 1..8 of the bytes; applied in width and height", nullable=True),
     Field("n_frames", "integer", "frames or pages of the file"),
     Field("image_bytes", "integer", "size of the image file"),
     Field("sha256", "string", "SHA-256 of the image file, equal to the source's bytes"),

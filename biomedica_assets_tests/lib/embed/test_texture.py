@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biomedica_assets.lib.embed import described, open_encoder
+from biomedica_assets.lib.embed import described, open_encoder, preprocess
 from biomedica_assets.lib.embed.texture import WEIGHTS, texture_vector
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets_tests.lib.embed.lakes import KINDS, draw
@@ -62,5 +62,5 @@ def test_an_encoder_is_described_without_opening_it_as_it_describes_itself(prepr
     assert described("texture", preprocessing) == {"encoder": encoder.name, "preprocessing": encoder.preprocessing}
     assert described("open_clip/ViT-B-32/openai", preprocessing) == {
         "encoder": "open_clip-ViT-B-32-openai",
-        "preprocessing": f"{preprocessing}-1",
+        "preprocessing": f"{preprocessing}-{preprocess.VERSION}",
     }

@@ -63,7 +63,7 @@ def test_samples_in_are_samples_out_and_left_out(exported, release):
     assert found.n_in == scan(release, SHARDS).collect().height == found.n_out + len(found.rejects)
 
 
-def test_jpegs_keep_their_bytes_and_other_formats_become_jpeg_once(exported, release):
+def test_plain_jpegs_keep_their_bytes_and_all_else_becomes_jpeg_once(exported, release):
     target, found = exported
     images = {r["media_id"]: r for r in scan(release, IMAGES).collect().iter_rows(named=True)}
     encoded = 0
@@ -72,7 +72,11 @@ def test_jpegs_keep_their_bytes_and_other_formats_become_jpeg_once(exported, rel
     for key, extension, data in samples(target):
         if extension != "jpg":
             continue
-        if images[key]["format"] == "jpeg":
+        if (
+            images[key]["format"] == "jpeg"
+            and images[key]["mode"] != "CMYK"
+            and images[key]["orientation"] in {None, 1}
+        ):
             assert hashlib.sha256(data).hexdigest() == images[key]["sha256"]
         else:
             encoded += 1
