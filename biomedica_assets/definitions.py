@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from biomedica_assets import assets, checks, resources, settings
+from biomedica_assets import assets, checks, partitions, resources, settings
 from biomedica_assets.automation import jobs, schedules, sensors, upkeep
 
 
@@ -10,9 +10,10 @@ def build(values: settings.Settings, progress: resources.Progressing | None = No
     """The graph over one data directory.
 
     Args:
-        values: settings; their ``chunk_span`` must be the one that ``partitions`` was imported with.
+        values: settings; the partitions of this process become those of their data directory.
         progress: what shows the progress of steps; None writes log lines.
     """
+    partitions.follow(values.data_dir)
     return dg.Definitions(
         assets=dg.load_assets_from_package_module(assets, include_specs=True),
         asset_checks=dg.load_asset_checks_from_package_module(checks),

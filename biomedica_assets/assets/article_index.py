@@ -12,6 +12,7 @@ from biomedica_assets.resources import LakeResource, Progressing, SettingsResour
 
 chunk_listing = dg.AssetSpec(
     "chunk_listing",
+    deps=["pmc_inventory"],
     group_name="article_index",
     kinds={"parquet"},
     partitions_def=CHUNKS,

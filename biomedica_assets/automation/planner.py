@@ -6,13 +6,13 @@ each partition. Dagster's own staleness is not drawn for partitions and is not t
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from biomedica_assets.lib import chunks
-from biomedica_assets.lib.lineage import stale
+from biomedica_assets.lib.lineage import listed, stale
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES, Table
 
@@ -64,11 +64,16 @@ class Planner:
         """Assets that ``asset`` reads."""
         return sorted(key.to_user_string() for key in self._node(asset).parent_keys)
 
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+        return self._lake.root
+
     def descendants(self, assets: Iterable[str]) -> set[str]:
-        """The assets and everything that depends on them."""
+        """The assets and everything that depends on them, by way of what a run can make."""
         found = set(assets)
         for asset in self.assets:
-            if found.intersection(self.parents(asset)):
+            if found.intersection(self.parents(asset)) and self.executable(asset):
                 found.add(asset)
         return found
 
@@ -98,12 +103,11 @@ class Planner:
 
     def partitions(self, partitioning: str) -> list[str | None]:
         """Partitions that should exist: the chunks the inventory lists, their shelves, the recipes."""
-        listed = self._lake.partitions(TABLES["chunk_listing"])
         match partitioning:
             case "chunk":
-                return [*listed]
+                return [*listed.listed_chunks(self._lake, self._versions.manifest)]
             case "shelf":
-                return [*sorted({chunks.shelf_of_chunk(key) for key in listed})]
+                return [*listed.listed_shelves(self._lake)]
             case "recipe":
                 return [*self._recipes()]
             case _:

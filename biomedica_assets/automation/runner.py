@@ -13,6 +13,7 @@ import dagster as dg
 from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Planner, Wave
 from biomedica_assets.instance import process_tags
+from biomedica_assets.partitions import follow
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
@@ -116,11 +117,13 @@ def walk(
     assets = list(select) if select is not None else planner.assets
     job = definitions.resolve_implicit_global_asset_job_def()
     blocked: set[str] = set()
+    follow(planner.data_dir)
     if ROOT in assets:
         batch = Batch(tuple(sorted(planner.together(ROOT))), None)
         told.batch(batch)
         _run(job, instance, batch, outcome, told)
         planner.forget()
+        follow(planner.data_dir)
         assets = [asset for asset in assets if asset != ROOT]
     for wave in planner.waves(assets):
         keys = planner.partitions(wave.partitioning)

@@ -60,6 +60,8 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def ui(arguments: argparse.Namespace) -> int:
     """``biomedica ui``: the Dagster UI of one data directory."""
+    from biomedica_assets.automation.reloading import reloading
+
     values = settings.load(data_dir=arguments.data_dir)
     home = instance.prepare(values)
     workspace = home / "workspace.yaml"
@@ -68,7 +70,8 @@ def ui(arguments: argparse.Namespace) -> int:
     dg_command = Path(sys.executable).with_name("dg")
     print(f"Dagster UI of {values.data_dir.absolute()}: http://127.0.0.1:{arguments.port}", file=sys.stderr)
     command = [str(dg_command), "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(arguments.port)]
-    return subprocess.call(command, env=os.environ)
+    with reloading(values.data_dir, arguments.port):
+        return subprocess.call(command, env=os.environ)
 
 
 def status(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from biomedica_assets import resources, settings
+from biomedica_assets import partitions, resources, settings
 from biomedica_assets.assets import annotations as group
 from biomedica_assets.assets import labels as label_group
 from biomedica_assets.automation.votes import expert_votes_sensor
@@ -12,17 +12,19 @@ from biomedica_assets.checks import annotations as checks
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.tables import ANNOTATIONS, EXPERT_VOTES, FIGURE_LABELS
-from biomedica_assets.partitions import CHUNKS
 from biomedica_assets_tests.lib.annotate import synthetic
 from biomedica_assets_tests.lib.annotate.voting import BAR, vote
+from biomedica_assets_tests.support.listings import list_chunk
 
-CHUNK = CHUNKS.get_first_partition_key()
+CHUNK = "PMC000-0000"
 
 
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "CHUNK", CHUNK)
     lake = synthetic.synthetic_lake(tmp_path / "data", clusters=3, members=2)
+    list_chunk(lake, CHUNK)
+    partitions.follow(lake.root)
     box = BallotBox(lake.root, load())
     for name in ("ada", "ben"):
         box.register.ensure(name)

@@ -5,18 +5,12 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from biomedica_assets import definitions, metadata
+from biomedica_assets import definitions, metadata, settings
 from biomedica_assets.automation import schedules, sensors
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ALL, ARTICLE_INDEX, CHUNK_LISTING, TABLES
 from biomedica_assets.resources import LakeResource
-
-
-def list_chunk(lake, chunk, etag="a"):
-    row = {"article_id": "PMC1.1", "pmcid": 1, "version": 1, "key": "k", "etag": etag, "last_modified": None}
-    return lake.publish(
-        CHUNK_LISTING, chunk, CHUNK_LISTING.frame([row]), code_version="1", inputs={}, config={}, n_in=1, n_out=1
-    ).data_version
+from biomedica_assets_tests.support.listings import list_chunk
 
 
 def index_chunk(lake, chunk):
@@ -104,8 +98,9 @@ def test_votes_are_counted_when_they_changed(lake):
     assert second.run_requests[0].run_key != first.run_requests[0].run_key
 
 
-def test_the_jobs_of_the_sensors_make_partitions_of_chunks():
-    jobs = {job.name: job for job in definitions.defs().resolve_all_job_defs()}
+def test_the_jobs_of_the_sensors_make_partitions_of_chunks(lake):
+    list_chunk(lake, "PMC007-0360")
+    jobs = {job.name: job for job in definitions.build(settings.Settings(data_dir=lake.root)).resolve_all_job_defs()}
     assert "PMC007-0360" in jobs["chunk_pipeline"].partitions_def.get_partition_keys()
     assert jobs["refresh_inventory"].partitions_def is None
 

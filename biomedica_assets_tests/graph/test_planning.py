@@ -8,6 +8,7 @@ from biomedica_assets.automation.runner import Batch, Outcome, together
 from biomedica_assets.lib.lineage.stale import Cause, Reason
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
+from biomedica_assets_tests.support.listings import list_chunk
 
 
 def planner(tmp_path):
@@ -45,6 +46,9 @@ def test_what_stands_below_something_out_of_date_waits_and_says_for_what(tmp_pat
 
     def publish(name, chunk, version=None):
         table, above = TABLES[name], wanted[: wanted.index(name)][-1:]
+        if name == "chunk_listing":
+            list_chunk(lake, chunk)
+            return
         inputs = {f"{parent}@{chunk}": version or lake.version(TABLES[parent], chunk) for parent in above}
         lake.publish(table, chunk, table.empty(), code_version="1", config={}, inputs=inputs, n_in=0, n_out=0)
 
