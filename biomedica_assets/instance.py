@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 CONFIG = "dagster.yaml"
+LOCATION = "biomedica"
+"""Name of the code location: in the workspace of the UI, and in every run's record."""
 PROCESSES = "processes"
 PROCESS_TAG = "biomedica/process"
 _mine: list[Any] = []

@@ -14,10 +14,9 @@ import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from biomedica_assets.instance import LOCATION
 from biomedica_assets.offered import Keys, changed_at, keys
 
-LOCATION = "biomedica"
-"""Name of the code location in the workspace that ``biomedica ui`` writes."""
 LOOK = 1.0
 """Seconds between two looks at the times of files."""
 LOOK_CLOSELY = 30.0

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import dagster as dg
+from dagster._core.execution.execution_result import ExecutionResult
 
 from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Planner, Wave
-from biomedica_assets.instance import process_tags
+from biomedica_assets.automation.runs import execute
 from biomedica_assets.partitions import follow
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
 OURS = "biomedica_assets."
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _SHORT = (dg.IntMetadataValue, dg.TextMetadataValue)
 
 
@@ -155,9 +155,7 @@ def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[
 
     The verdicts are recorded in the instance, where the UI shows them. A check that breaks has not passed.
     """
-    result = definitions.resolve_job_def(check_everything.name).execute_in_process(
-        instance=instance, raise_on_error=False, run_config=_QUIET, tags=process_tags()
-    )
+    result = execute(definitions.resolve_job_def(check_everything.name), instance)
     found = [
         Verdict(
             evaluation.check_name,
@@ -180,14 +178,7 @@ def _next(
 
 
 def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outcome: Outcome, told: Listener) -> bool:
-    keys = [dg.AssetKey.from_user_string(asset) for asset in batch.assets]
-    result = job.get_subset(asset_selection=set(keys)).execute_in_process(
-        instance=instance,
-        partition_key=batch.partition,
-        raise_on_error=False,
-        run_config=_QUIET,
-        tags=process_tags(),
-    )
+    result = execute(job, instance, assets=batch.assets, partition=batch.partition)
     outcome.runs += 1
     made = {
         event.step_materialization_data.materialization.asset_key.to_user_string()
@@ -201,7 +192,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outc
     return result.success
 
 
-def _why(result: dg.ExecuteInProcessResult) -> str:
+def _why(result: ExecutionResult) -> str:
     """The innermost cause of the first failed step, or the check that blocked."""
     for event in result.all_events:
         if event.is_step_failure:

@@ -65,7 +65,7 @@ def ui(arguments: argparse.Namespace) -> int:
     values = settings.load(data_dir=arguments.data_dir)
     home = instance.prepare(values)
     workspace = home / "workspace.yaml"
-    module = "{module_name: biomedica_assets.definitions, location_name: biomedica}"
+    module = f"{{module_name: biomedica_assets.definitions, location_name: {instance.LOCATION}}}"
     workspace.write_text(f"load_from:\n  - python_module: {module}\n")
     dg_command = Path(sys.executable).with_name("dg")
     print(f"Dagster UI of {values.data_dir.absolute()}: http://127.0.0.1:{arguments.port}", file=sys.stderr)

@@ -122,3 +122,77 @@ def test_the_root_of_all_lineage_has_a_data_version_per_chunk(ask):
     assert found["partitionStats"]["numMaterialized"] >= 4
     for event in found["assetMaterializations"]:
         assert any(tag["key"] == "dagster/data_version" and tag["value"] for tag in event["tags"])
+
+
+def test_partitions_are_the_chunks_of_the_inventory(ask):
+    """A thousand keys of which five can be made read as "0 % filled", and "Missing" offered runs that had to fail."""
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["shards"]}){... on AssetNode{partitionKeys}}'
+        ' listing:assetNodeOrError(assetKey:{path:["chunk_listing"]}){... on AssetNode{partitionKeys'
+        " partitionStats{numPartitions numMaterialized}}}}"
+    )
+    stats = found["listing"]["partitionStats"]
+    assert stats["numPartitions"] == stats["numMaterialized"] == len(found["listing"]["partitionKeys"]) >= 4
+    assert found["assetNodeOrError"]["partitionKeys"] == found["listing"]["partitionKeys"]
+
+
+def test_every_missing_partition_can_be_made(ask):
+    """What the button "Missing" would launch: chunks that the inventory lists and nothing was made of."""
+    found = ask(
+        '{assetNodeOrError(assetKey:{path:["article_index"]}){... on AssetNode{partitionKeys'
+        " assetPartitionStatuses{... on DefaultPartitionStatuses{materializedPartitions unmaterializedPartitions}}}}}"
+    )["assetNodeOrError"]
+    statuses = found["assetPartitionStatuses"]
+    assert statuses["materializedPartitions"] == ["PMC007-0360"]
+    assert set(statuses["unmaterializedPartitions"]) == set(found["partitionKeys"]) - {"PMC007-0360"}
+
+
+SHOWN = (
+    " fragment shown on Run{runId status pipelineName assetSelection{path}"
+    " repositoryOrigin{repositoryName repositoryLocationName} tags{key value}}"
+)
+
+
+def test_a_run_reads_the_same_wherever_it_began(ask):
+    """Target, code location and partition: without them a run is missing from the timeline and has no name."""
+    made = ask("{runsOrError(limit:20){... on Runs{results{...shown}}}}" + SHOWN)["runsOrError"]["results"]
+    assert {run["status"] for run in made} == {"SUCCESS"}
+    mine = next(run for run in made if ["article_index"] in [key["path"] for key in run["assetSelection"] or ()])
+    params = {
+        "selector": {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "biomedica",
+            "pipelineName": mine["pipelineName"],
+            "assetSelection": mine["assetSelection"],
+        },
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "PMC007-0360"}]},
+    }
+    launched = ask(
+        "mutation($p:ExecutionParams!){launchRun(executionParams:$p){__typename ... on LaunchRunSuccess{run{...shown}}"
+        " ... on PythonError{message}}}" + SHOWN,
+        p=params,
+    )["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    theirs = launched["run"]
+    for field in ("pipelineName", "repositoryOrigin"):
+        assert mine[field] == theirs[field] is not None
+    assert sorted(k["path"] for k in mine["assetSelection"]) == sorted(k["path"] for k in theirs["assetSelection"])
+    for run in (mine, theirs):
+        assert {"key": "dagster/partition", "value": "PMC007-0360"} in run["tags"]
+    ask(
+        "mutation($r:String!){terminateRun(runId:$r,terminatePolicy:MARK_AS_CANCELED_IMMEDIATELY){__typename}}",
+        r=theirs["runId"],
+    )
+
+
+def test_runs_of_the_command_line_are_on_the_timeline(ask):
+    """The timeline asks for the runs of each code location."""
+    found = ask(
+        "{runsFeedOrError(limit:20,view:RUNS){... on RunsFeedConnection{results{... on Run{id jobName assetSelection"
+        "{path} assetCheckSelection{name} repositoryOrigin{repositoryLocationName}}}}}"
+        ' runsOrError(filter:{tags:[{key:".dagster/repository",value:"__repository__@biomedica"}]})'
+        "{... on Runs{count}}}"
+    )
+    listed = found["runsFeedOrError"]["results"]
+    assert listed and all(run["repositoryOrigin"]["repositoryLocationName"] == "biomedica" for run in listed)
+    assert found["runsOrError"]["count"] == len(listed)
