@@ -108,8 +108,11 @@ _VERBATIM = re.compile(
     r"(?:(?:^|[.;:,(\[\u2013\u2014-]\s*)|\b(?:figures?|fig\.?|images?|photos?|photographs?|pictures?|maps?|diagrams?|illustrations?|"
     r"drawings?|panels?|schematics?|plates?|artwork|graphics?|scans?|radiographs?|micrographs?)\b[^.;]{0,30}?)"
     r"\bre-?p(?:roduced|rinted|ublished)\b(?:\s+(?:here|in\s+part|partly|and\s+\w+|unchanged|unmodified|directly|verbatim))*"
-    r"\s+(?:from|after|courtesy)\s+(?!(?:the\s+|our\s+)?(?:data|fig|panel|experiment|simulation|replicate|model|main\s+text)"
-    r"|this\b|these\b|our\b|two\b|three\b|\d+\s+(?!et\b)\w+)",
+    r"\s+(?:from|after|courtesy)\s+"
+    # What the article itself shows; "from Figs 1-4 from Ref. [23]" is the work of others again.
+    r"(?!(?:the\s+|our\s+)?(?:data|(?:fig|panel)(?![\w\s.,&\u2010-\u2015-]{0,40}?\s(?:from|of|in)\s+(?:refs?\b|references?\b|\[\d"
+    r"|[\w\u2019'-]+\s+(?:(?:and|&)\s+[\w\u2019'-]+\s+|et\s+al\.?,?\s*)?[(\[]?(?:19|20)\d\d))"
+    r"|experiment|simulation|replicate|model|main\s+text)|this\b|these\b|our\b|two\b|three\b|\d+\s+(?!et\b)\w+)",
     re.I,
 )
 _SOURCE = re.compile(
