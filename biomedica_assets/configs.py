@@ -33,12 +33,15 @@ from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.select.decontamination import MatchRules
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.store.manifest import digest
+from biomedica_assets.lib.withdrawals.listed import read_withdrawn
+from biomedica_assets.lib.withdrawals.stage import Lists
 from biomedica_assets.settings import Settings
 
 # Where things lie, how hard the machine works, and what comes after a release: nothing of it shapes one.
 NOT_IN_A_RELEASE = {
-    "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "pubmed", "pubmed_email", "pubmed_api_key_file",
-    "pubmed_endpoint", "release_version", "release_name", "encoder_weights", "embed_batch", "training_profile",
+    "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "withdrawals_file",
+    "pubmed", "pubmed_email", "pubmed_api_key_file", "pubmed_endpoint", "release_version",
+    "release_name", "encoder_weights", "embed_batch", "training_profile",
     "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",
     "workers",
     "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
@@ -71,6 +74,13 @@ def selection_rules(settings: Settings) -> SelectionRules:
         newest_version_only=settings.newest_version_only,
         limit=settings.limit_per_chunk,
     )
+
+
+def user_lists(settings: Settings) -> Lists:
+    """What the user names by PMCID: withdrawn articles, and those that alone are taken."""
+    withdrawn = read_withdrawn(settings.withdrawals_file) if settings.withdrawals_file else {}
+    others = {"pmcids_file": read_ids(settings.pmcids_file)} if settings.pmcids_file else {}
+    return Lists(withdrawn, others)
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -115,6 +125,9 @@ def release_config(settings: Settings) -> ReleaseConfig:
     pmcids = read_ids(settings.pmcids_file) if settings.pmcids_file else frozenset[str]()
     if pmcids:
         shaping["pmcids"] = digest(*sorted(pmcids))
+    withdrawn = frozenset(user_lists(settings).withdrawn)
+    if withdrawn:
+        shaping["withdrawn"] = digest(*sorted(withdrawn))
     groups = tuple(group for group in settings.license_groups if group in licenses.DEFAULT_GROUPS)
     return ReleaseConfig(
         name=settings.release_name,
@@ -122,6 +135,7 @@ def release_config(settings: Settings) -> ReleaseConfig:
         rules=Rules(groups, settings.release_no_derivatives),
         settings=shaping,
         pmcids=pmcids,
+        withdrawn=withdrawn,
     )
 
 
@@ -181,6 +195,7 @@ def expected(settings: Settings) -> Expected:
         ),
         "contamination": lambda _: {"near": True} | evaluation.recorded(settings),
         "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),
+        "withdrawals": lambda _: user_lists(settings).recorded(),
         "pubmed_records": lambda _: pubmed_provider(settings).recorded(),
         "release": lambda _: release_config(settings).recorded(),
     }  # fmt: skip

@@ -59,6 +59,10 @@ class Settings(pydantic_settings.BaseSettings):
         (), description="If given, only these licence codes of the groups, for example CC0 and CC BY."
     )
     pmcids_file: Path | None = pydantic.Field(None, description="File of PMCIDs, one a line: only these articles.")
+    withdrawals_file: Path | None = pydantic.Field(
+        None,
+        description="File of PMCIDs, one a line, each with a reason behind #: withdrawn, as if retracted.",
+    )
     journals: tuple[str, ...] = pydantic.Field((), description="Only these journals, as the citation abbreviates them.")
     year_from: int | None = pydantic.Field(None, ge=1600, le=2200, description="First year taken.")
     year_to: int | None = pydantic.Field(None, ge=1600, le=2200, description="Last year taken.")

@@ -8,6 +8,7 @@ from biomedica_assets.assets.article_index import article_index
 from biomedica_assets.lib.jats import stage
 from biomedica_assets.lib.pmc import fetch
 from biomedica_assets.lib.tables import ARTICLE_XML, ARTICLES, CAPTIONS, FIGURES, MENTIONS, Table
+from biomedica_assets.lib.withdrawals.stage import withdrawn
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNKS
 from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource, SourceResource
@@ -40,7 +41,7 @@ def article_xml(
 def _parsed(table: Table, group: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
-        deps=[article_index, article_xml],
+        deps=[article_index, article_xml, "tombstones"],
         group_name=group,
         kinds={"parquet", "xml"},
         code_version=stage.VERSION,
@@ -71,6 +72,10 @@ def parse(
     values = settings.open()
     with lake.hold(context) as data:
         for report in stage.parse_chunk(
-            data, context.partition_key, engine=engine.open("processes"), progress=progress.open(context.log)
+            data,
+            context.partition_key,
+            engine=engine.open("processes"),
+            withdrawn=withdrawn(data, context.partition_key),
+            progress=progress.open(context.log),
         ):
             yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)

@@ -11,7 +11,7 @@ from biomedica_assets.resources import LakeResource, Progressing, SettingsResour
 
 
 @dg.asset(
-    deps=["articles"],
+    deps=["article_index", "article_heads"],
     partitions_def=CHUNKS,
     group_name="articles",
     kinds={"xml", "parquet"},

@@ -17,7 +17,15 @@ refresh_inventory = dg.define_asset_job(
 chunk_pipeline = dg.define_asset_job(
     "chunk_pipeline",
     selection=dg.AssetSelection.assets(
-        "article_index", "article_xml", "articles", "figures", "captions", "mentions", "images", "shards"
+        "article_index",
+        "article_xml",
+        "article_heads",
+        "articles",
+        "figures",
+        "captions",
+        "mentions",
+        "images",
+        "shards",
     ),
     description="One chunk from its listing to its training shards.",
 )

@@ -97,8 +97,9 @@ def repair(
         listener: told about progress.
     """
     wanted = {(owner.asset, owner.partition) for owner in damaged}
-    if any(not planner.executable(asset) for asset, _ in wanted):
-        wanted.add((runner.ROOT, None))  # listings come from the inventory
+    # Listings come from the inventory; what else is only reported comes from what it hangs on.
+    for reported in [asset for asset, _ in wanted if not planner.executable(asset)]:
+        wanted |= {(asset, None) for asset in planner.parents(reported)} or {(runner.ROOT, None)}
     made: list[runner.Outcome] = []
     for wave in planner.waves(planner.assets):
         for key in planner.partitions(wave.partitioning):

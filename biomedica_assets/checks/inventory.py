@@ -4,10 +4,13 @@ from collections import Counter
 
 import dagster as dg
 
+from biomedica_assets import configs
 from biomedica_assets.checks import ROOT
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
-from biomedica_assets.resources import LakeResource
+from biomedica_assets.lib.withdrawals.listed import absent
+from biomedica_assets.metadata import markdown_table
+from biomedica_assets.resources import LakeResource, SettingsResource
 
 CHAIN = ("article_index", "article_xml", "articles", "figures", "captions", "mentions", "images", "shards")
 SAMPLE = 20
@@ -63,6 +66,25 @@ def no_failed_chunk(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResu
             "failed": len(worst),
             "by_asset": dg.MetadataValue.json({name: keys[:SAMPLE] for name, keys in failed.items()}),
             "recover_with": command,
+        },
+    )
+
+
+@dg.asset_check(asset=ROOT, description="PubMed Central has every article that pmcids_file and withdrawals_file name.")
+def named_articles_exist(settings: SettingsResource, lake: LakeResource) -> dg.AssetCheckResult:
+    """A mistyped PMCID would select, or withdraw, nothing, and nobody would notice."""
+    lists = configs.user_lists(settings.open())
+    found = absent(lake.open(), {"withdrawals_file": lists.withdrawn.keys(), **lists.others})
+    rows = [{"named in": setting, "article": name, "why not": why} for setting, name, why in found]
+    first = ", ".join(name for _, name, _ in found[:SAMPLE])
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "named_and_not_in_pmc": len(found),
+            "the_first": first or "none",
+            "articles": dg.MetadataValue.md(markdown_table(rows) if rows else "all are there"),
+            "recover_with": "correct the file" if found else "nothing to do",
         },
     )
 

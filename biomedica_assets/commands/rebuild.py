@@ -74,19 +74,22 @@ def rebuild(arguments: argparse.Namespace) -> int:
 
 def _settings(release: Path, wanted: ReleaseManifest, arguments: argparse.Namespace) -> Settings:
     """The settings of the release over a data directory and a source of one's own."""
-    if unknown := sorted(wanted.settings.keys() - Settings.model_fields.keys() - {"pmcids"}):
+    if unknown := sorted(wanted.settings.keys() - Settings.model_fields.keys() - {"pmcids", "withdrawn"}):
         raise PermanentFailure(
             f"{release} was made with settings that this version does not have ({', '.join(unknown)}); "
             f"install biomedica-assets {wanted.packages.get('biomedica-assets', 'of then')} and rebuild with that"
         )
     if wanted.counts.get(PUBMED_RECORDS.name) and not arguments.pubmed:
         raise PermanentFailure(f"{release} holds records of PubMed; name the directory of its files with --pubmed")
-    overrides: dict[str, Any] = {name: value for name, value in wanted.settings.items() if name != "pmcids"}
+    overrides: dict[str, Any] = {
+        name: value for name, value in wanted.settings.items() if name not in ("pmcids", "withdrawn")
+    }
     overrides |= {"release_version": wanted.version, "release_name": wanted.name}
     where = settings.load(data_dir=arguments.data_dir).data_dir
-    if (release / origins.PMCIDS).exists():
-        atomic.write_bytes(where / origins.PMCIDS, (release / origins.PMCIDS).read_bytes())
-        overrides["pmcids_file"] = where / origins.PMCIDS
+    for name, setting in ((origins.PMCIDS, "pmcids_file"), (origins.WITHDRAWN, "withdrawals_file")):
+        if (release / name).exists():
+            atomic.write_bytes(where / name, (release / name).read_bytes())
+            overrides[setting] = where / name
     values = settings.load(**overrides, data_dir=where, source=arguments.source, pubmed=arguments.pubmed or "")
     here = configs.release_config(values).settings
     if other := sorted(name for name, value in wanted.settings.items() if here.get(name) != value):

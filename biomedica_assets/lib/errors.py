@@ -56,7 +56,9 @@ class RejectReason(enum.StrEnum):
     CAPTION_MISSING = "caption_missing"
     LICENSE_NOT_ALLOWED = "license_not_allowed"
     RETRACTED = "retracted"
+    WITHDRAWN = "withdrawn"
     REMOVED = "removed"
+    NOT_IN_PMC = "not_in_pmc"
     # annotation, enrichment, training and evaluation
     VOTE_INVALID = "vote_invalid"
     PUBMED_MISSING = "pubmed_missing"

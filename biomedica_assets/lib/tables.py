@@ -193,6 +193,82 @@ RELATED = pl.List(pl.Struct({"kind": pl.String(), "id_type": pl.String(), "id": 
 SECTIONS = pl.List(pl.Struct({"title": pl.String(), "text": pl.String()}))
 KEYWORD_GROUPS = pl.List(pl.Struct({"kind": pl.String(), "language": pl.String(), "keywords": pl.List(pl.String())}))
 
+ARTICLE_HEADS = Table(
+    "article_heads",
+    "What the front matter of each JATS file says of the article's identity and of other articles.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="article_xml.article_id"),
+        _c("pmcid", I64, "number of the article"),
+        _c("article_type", S, "article-type attribute", null=True),
+        _c("pmid", I64, "PubMed id as the file states it", null=True),
+        _c("doi", S, "DOI as the file states it", null=True),
+        _c("related", RELATED, "related articles: retractions, corrections, companions"),
+    ),
+)
+
+NOTICE_SHELF = Table(
+    "notice_shelf",
+    "Which data of the chunks of a shelf say that articles are retracted, questioned or corrected.",
+    "shelf",
+    ("chunk", "table"),
+    (
+        _c("chunk", S, "chunk"),
+        _c("table", S, "table of the chunk: article_index, article_heads or pubmed_records"),
+        _c("data_version", S, "digest of its content"),
+    ),
+)
+
+WITHDRAWALS = Table(
+    "withdrawals",
+    "Every statement that an article of the index is retracted, questioned or corrected, with who says it.",
+    "none",
+    ("article_id", "kind", "source", "said_by"),
+    (
+        _c("article_id", S, "article version concerned", src="article_index.article_id"),
+        _c("chunk", S, "chunk of the article"),
+        _c("kind", S, "retraction, concern or correction"),
+        _c(
+            "source",
+            S,
+            "pmc (flag), pubmed (record), notice (JATS file) or list (withdrawals_file)",
+            src="article_index.is_retracted pubmed_records.links article_heads.related",
+        ),
+        _c("said_by", S, "who says it: article version, PMID, or the list"),
+        _c("words", S, "what it says; of the list, what stands behind the id"),
+    ),
+)
+
+TOMBSTONES = Table(
+    "tombstones",
+    "Article versions of a chunk that are withdrawn, by whatever source: nothing downstream holds them.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="withdrawals.article_id"),
+        _c("pmcid", I64, "number of the article"),
+        _c("version", I32, "version of the article"),
+        _c("reason", S, "reason code: retracted, or withdrawn where only the user's list says so"),
+        _c("sources", STRINGS, "pmc, pubmed, notice, list", src="withdrawals.source"),
+        _c("because", S, "who says what, in words", src="withdrawals.words"),
+    ),
+)
+
+ARTICLE_NOTICES = Table(
+    "article_notices",
+    "Article versions of a chunk about which there is an expression of concern or a correction.",
+    "chunk",
+    ("article_id",),
+    (
+        _c("article_id", S, "PMC123.1", src="withdrawals.article_id"),
+        _c("has_concern", BOOL, "there is an expression of concern about the article"),
+        _c("concerns", STRINGS, "who expresses it: article version or PMID", src="withdrawals.said_by"),
+        _c("is_corrected", BOOL, "there is a correction, an addendum or a partial retraction"),
+        _c("corrections", STRINGS, "where it stands: article version or PMID", src="withdrawals.said_by"),
+    ),
+)
+
 ARTICLES = Table(
     "articles",
     "One row per parsed article version: what its JATS file says of it.",
@@ -202,7 +278,7 @@ ARTICLES = Table(
         _c("article_id", S, "PMC123.1", src="article_index.article_id"),
         _c("pmcid", I64, "number of the article, as stated by the file or else by its key", null=True),
         _c("version", I32, "version of the article", null=True),
-        _c("pmid", I64, "PubMed id", null=True),
+        _c("pmid", I64, "PubMed id: the file's, else the metadata's", null=True, src="article_index.pmid"),
         _c("doi", S, "DOI", null=True),
         _c("title", S, "title in document order, without footnote marks", null=True),
         _c("subtitle", S, "subtitle", null=True),
@@ -1020,8 +1096,13 @@ PUBMED_RECORDS = Table(
     "chunk",
     ("article_id",),
     (
-        _c("article_id", S, "PMC123.1", src="articles.article_id"),
-        _c("pmid", I64, "PubMed id, by which the record was found", src="articles.pmid"),
+        _c("article_id", S, "PMC123.1", src="article_index.article_id"),
+        _c(
+            "pmid",
+            I64,
+            "PubMed id, by which the record was found: the file's, else the metadata's",
+            src="article_heads.pmid article_index.pmid",
+        ),
         _c("pubmed_version", I32, "version of the PubMed record"),
         _c("status", S, "indexing status, for example MEDLINE or PubMed-not-MEDLINE", null=True),
         _c("title", S, "title as PubMed has it", null=True),
@@ -1076,6 +1157,11 @@ ALL: tuple[Table, ...] = (
     CHUNK_LISTING,
     ARTICLE_INDEX,
     ARTICLE_XML,
+    ARTICLE_HEADS,
+    NOTICE_SHELF,
+    WITHDRAWALS,
+    TOMBSTONES,
+    ARTICLE_NOTICES,
     ARTICLES,
     FIGURES,
     CAPTIONS,

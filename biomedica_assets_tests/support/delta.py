@@ -58,6 +58,7 @@ class Site:
     def __init__(self, root: Path, *, articles: int = 60) -> None:
         """Invent the mirror."""
         self.mirror, self.data = root / "source", root / "data"
+        self.environment: dict[str, str] = {}  # further settings of every command
         write_mirror(self.mirror, seed=7, articles=articles)
         # The invented articles lie in 19 chunks of this span; this one makes the twentieth.
         mutate.add_article(self.mirror, 7_339_001, seed=4, figures=2)
@@ -82,6 +83,7 @@ class Site:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BIOMEDICA_", "DAGSTER_"))}
         command = [sys.executable, "-m", "biomedica_assets.cli", *arguments, "--data-dir", str(data or self.data)]
         given = {"BIOMEDICA_CHUNK_SPAN": str(SPAN), "BIOMEDICA_SOURCE": str(self.mirror), "OMP_NUM_THREADS": "1"}
+        given |= self.environment
         began = time.monotonic()
         done = subprocess.run(
             command, check=False, env=kept | given, capture_output=True, text=True, cwd=self.mirror.parent

@@ -90,13 +90,13 @@ def score_extraction(lake: Lake, truth: Truth) -> dict[str, Score]:
 
 
 def score_pubmed(lake: Lake, truth: Truth, pubmed: DemoPubmed) -> dict[str, Score]:
-    """Compare ``pubmed_records`` with what the invented PubMed says of the parsed articles.
+    """Compare ``pubmed_records`` with what the invented PubMed says of the selected articles.
 
     Returns:
         ``pubmed mesh``: headings with UI, major flag and qualifiers. ``pubmed missing``: articles whose PMID it lacks
         or has deleted, each left out with that reason.
     """
-    pmids = {a.article_id: int(a.metadata["pmid"]) for a in truth.articles if a.parsed and a.metadata["pmid"]}
+    pmids = {a.article_id: int(a.metadata["pmid"]) for a in truth.articles if a.selected and a.metadata["pmid"]}
     said = {article: pubmed.citations[pmid] for article, pmid in pmids.items() if pmid in pubmed.citations}
     expected = ((article, heading) for article, citation in said.items() for heading in citation.mesh)
     found = (

@@ -7,6 +7,7 @@ own ``front`` (or ``front-stub``), so that nothing is taken from a sub-article, 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable
@@ -302,6 +303,21 @@ def _abstract_sections(abstract: Element) -> tuple[AbstractSection, ...]:
 def _n_references(article: Element) -> int:
     back = _child(article, "back")
     return 0 if back is None else sum(1 for _ in back.iter("{*}ref"))
+
+
+def identity(article: Element) -> dict[str, object]:
+    """What ``article_heads`` keeps: type, PMID, DOI, related articles; of the article's own front matter."""
+    front = _child(article, "front")
+    meta = _child(front, "article-meta")
+    if meta is None:
+        meta = _child(article, "front-stub")
+    ids = _ids(meta)
+    return {
+        "article_type": article.get("article-type"),
+        "pmid": _number(ids.get("pmid")),
+        "doi": _doi(ids.get("doi")),
+        "related": [dataclasses.asdict(one) for one in _related(meta)],
+    }
 
 
 def _related(meta: Element | None) -> tuple[Related, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from biomedica_assets.lib.jats.rights import Decision
 
-VERSION = "2"
+VERSION = "3"
 """Version of the parser: bump it when any record of any article can come out differently."""
 
 

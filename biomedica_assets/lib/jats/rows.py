@@ -27,6 +27,7 @@ class Known:
         md5: of the JATS file.
         license_code: normalised licence of the metadata, None if none is known.
         is_retracted: as the metadata says.
+        pmid: as the metadata says, where the file states none.
     """
 
     article_id: str
@@ -36,6 +37,7 @@ class Known:
     md5: str
     license_code: str | None
     is_retracted: bool
+    pmid: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def _article(known: Known, article: Article, code: str | None) -> Row:
         "article_id": known.article_id,
         "pmcid": known.pmcid,
         "version": known.version,
+        "pmid": article.pmid or known.pmid,
         "license_code": code,
         "license_group": licenses.group_of(code),
         "is_retracted": known.is_retracted,

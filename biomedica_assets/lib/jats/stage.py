@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,14 @@ class _Outcome:
     rejects: list[Reject]
 
 
-def parse_chunk(lake: Lake, chunk: str, *, engine: Engine, progress: Progress = SILENT) -> list[Report]:
+def parse_chunk(
+    lake: Lake,
+    chunk: str,
+    *,
+    engine: Engine,
+    withdrawn: Mapping[str, tuple[RejectReason, str]] | None = None,
+    progress: Progress = SILENT,
+) -> list[Report]:
     """Parse every JATS file of a chunk once and publish the four tables.
 
     Reads ``article_xml`` and ``article_index`` of the chunk. Each article becomes one row of ``articles`` or one reject
@@ -48,6 +55,8 @@ def parse_chunk(lake: Lake, chunk: str, *, engine: Engine, progress: Progress = 
         lake: the data directory.
         chunk: chunk key.
         engine: where the parses run; processes pay, since parsing holds the GIL.
+        withdrawn: article versions that nothing may hold, as ``tombstones`` has them: they are not parsed but rejects,
+            each with its reason.
         progress: told of every article.
 
     Returns:
@@ -58,8 +67,13 @@ def parse_chunk(lake: Lake, chunk: str, *, engine: Engine, progress: Progress = 
     """
     began = time.monotonic()
     inputs = lake.inputs((tables.ARTICLE_XML, chunk), (tables.ARTICLE_INDEX, chunk))
-    wanted = _wanted(lake, chunk)
-    rows, rejects = Rows(), list[Reject]()
+    if lake.manifest(tables.TOMBSTONES, chunk) is not None:
+        inputs |= lake.inputs((tables.TOMBSTONES, chunk))
+    gone = withdrawn or {}
+    there = _wanted(lake, chunk)
+    wanted = [known for known in there if known.article_id not in gone]
+    rows = Rows()
+    rejects = [Reject(k.article_id, STAGE, *gone[k.article_id]) for k in there if k.article_id in gone]
     progress.start(f"parse {chunk}", len(wanted), "articles")
     for batch, outcome in engine.map_batches(parse_batch, _batches(wanted)):
         if isinstance(outcome, Exception):
@@ -124,7 +138,7 @@ def parse_batch(batch: tuple[Known, ...]) -> _Outcome:
 
 def _wanted(lake: Lake, chunk: str) -> list[Known]:
     index = lake.read_lazy(tables.ARTICLE_INDEX, chunk).select(
-        "article_id", "pmcid", "version", "license_code", "is_retracted"
+        "article_id", "pmcid", "version", "license_code", "is_retracted", "pmid"
     )
     files = lake.read_lazy(tables.ARTICLE_XML, chunk).select("article_id", "path", "md5")
     joined = files.join(index, on="article_id", how="left", validate="1:1").sort("pmcid", "version").collect()
@@ -137,6 +151,7 @@ def _wanted(lake: Lake, chunk: str) -> list[Known]:
             md5=row["md5"],
             license_code=row["license_code"],
             is_retracted=bool(row["is_retracted"]),
+            pmid=row["pmid"],
         )
         for row in joined.iter_rows(named=True)
     ]

@@ -185,6 +185,9 @@ class _Tracer:
         for row in self._rows(tables.ARTICLE_INDEX, of_article, chunk):
             facts = _some(row, "license_code", "is_retracted", "selected", "left_out_because")
             found.append(Link("metadata", article, facts))
+        for what, table in (("tombstone", tables.TOMBSTONES), ("notices", tables.ARTICLE_NOTICES)):
+            said = lake.read(table, chunk).filter(of_article) if lake.manifest(table, chunk) else table.empty()
+            found += [Link(what, article, _some(row, *table.schema.names()[1:])) for row in said.to_dicts()]
         for row in self._rows(tables.ARTICLE_XML, of_article, chunk):
             found.append(Link("xml", row["key"], _some(row, "md5", "path", "bytes")))
         for row in self._rows(tables.ARTICLES, of_article, chunk):

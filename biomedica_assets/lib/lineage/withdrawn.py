@@ -1,8 +1,8 @@
 """Articles that must not be there any more, and where they still are: shards, recipes, trained checkpoints.
 
-An article version goes when it is retracted, withdrawn, replaced or relicensed beyond what is taken; ``article_index``
-and ``chunk_listing`` say so. Tables downstream follow when they are made again. Weights cannot forget: what a
-checkpoint was trained on is recorded beside it, so that it can be named after its recipe has moved on.
+An article version goes when it is retracted, withdrawn, replaced or relicensed beyond what is taken: ``article_index``,
+``tombstones`` and ``chunk_listing`` say so. Tables downstream follow when they are made again. Weights cannot forget:
+what a checkpoint was trained on is recorded beside it, so that it can be named after its recipe has moved on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, input_name
-from biomedica_assets.lib.tables import ARTICLE_INDEX, CHECKPOINTS, CHUNK_LISTING, RECIPE, SHARDS
+from biomedica_assets.lib.tables import ARTICLE_INDEX, CHECKPOINTS, CHUNK_LISTING, RECIPE, SHARDS, TOMBSTONES
 
 TRAINING_SPLIT = "train"
 
@@ -39,9 +39,14 @@ def left_out(lake: Lake, chunk: str) -> dict[str, str]:
     """Article versions of a chunk that are not taken, with the reason code."""
     if lake.manifest(ARTICLE_INDEX, chunk) is None:
         return {}
+    tombstones: dict[str, str] = {}
+    if lake.manifest(TOMBSTONES, chunk) is not None:
+        tombstones |= dict(lake.read_lazy(TOMBSTONES, chunk).select("article_id", "reason").collect().iter_rows())
     index = lake.read_lazy(ARTICLE_INDEX, chunk).filter(~pl.col("selected"))
     reasons = dict(index.select("article_id", "left_out_because").collect().iter_rows())
-    return reasons | dict(lake.read_rejects(CHUNK_LISTING, chunk).select("article_id", "reason").iter_rows())
+    return (
+        tombstones | reasons | dict(lake.read_rejects(CHUNK_LISTING, chunk).select("article_id", "reason").iter_rows())
+    )
 
 
 def remnants(lake: Lake) -> Iterator[Remnant]:

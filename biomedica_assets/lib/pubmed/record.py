@@ -18,7 +18,7 @@ RECORD = pl.Schema(
     {name: dtype for name, dtype in PUBMED_RECORDS.schema.items() if name not in {"article_id", "source"}}
 )
 RETRACTED_PUBLICATION = "D016441"
-RETRACTION_IN = "RetractionIn"
+RETRACTION_IN = frozenset({"RetractionIn", "RetractedandRepublishedIn"})
 Element = Any
 
 
@@ -50,7 +50,7 @@ def read_record(article: Element) -> dict[str, object] | None:
         "references": [_reference(node) for node in _references(article)],
         "links": links,
         "is_retracted": any(kind["ui"] == RETRACTED_PUBLICATION for kind in types)
-        or any(link["kind"] == RETRACTION_IN for link in links),
+        or any(link["kind"] in RETRACTION_IN for link in links),
         "date_revised": _date(citation.find("DateRevised")),
     }
 

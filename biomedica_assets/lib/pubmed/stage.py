@@ -13,9 +13,9 @@ from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.pubmed.record import RECORD
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ARTICLES, PUBMED_RECORDS
+from biomedica_assets.lib.tables import ARTICLE_HEADS, ARTICLE_INDEX, PUBMED_RECORDS
 
-VERSION = "pubmed-1"
+VERSION = "pubmed-2"
 STAGE = "pubmed_records"
 
 
@@ -47,22 +47,28 @@ class Off:
 def build_pubmed_records(lake: Lake, chunk: str, *, provider: Provider, progress: Progress = SILENT) -> Report:
     """Write one row per article of the chunk whose PMID PubMed has.
 
-    Two versions of an article share a PMID and get a row each. An article without PMID is not looked up; a PMID that
-    PubMed lacks or has deleted becomes a reject ``pubmed_missing``, and whoever joins this table finds nulls.
+    The PMID is what the JATS file states, else what PMC's metadata does. Withdrawn articles are asked for, too: what
+    PubMed says of them is why they are. Two versions of an article share a PMID and get a row each. An article
+    without PMID is not looked up; a PMID that PubMed lacks or has deleted becomes a reject ``pubmed_missing``, and
+    whoever joins this table finds nulls.
 
     Args:
-        lake: reads ``articles`` of the chunk.
+        lake: reads ``article_index`` and ``article_heads`` of the chunk.
         chunk: partition key.
         provider: where records come from.
         progress: counts files or records.
 
     Raises:
-        StoreError: ``articles`` has not been made.
+        StoreError: one of these has not been made.
         PermanentFailure: PubMed's files are incomplete or damaged.
     """
     began = time.monotonic()
-    inputs = lake.inputs((ARTICLES, chunk))
-    articles = lake.read_lazy(ARTICLES, chunk).select("article_id", "pmid").collect()
+    inputs = lake.inputs((ARTICLE_INDEX, chunk), (ARTICLE_HEADS, chunk))
+    heads = lake.read_lazy(ARTICLE_HEADS, chunk).select("article_id", stated="pmid")
+    index = lake.read_lazy(ARTICLE_INDEX, chunk).filter("selected").select("article_id", "pmid")
+    articles = index.join(heads, on="article_id", how="left", maintain_order="left").select(
+        "article_id", pmid=pl.coalesce("stated", "pmid")
+    ).collect()  # fmt: skip
     asked = articles.filter(pl.col("pmid").is_not_null())
     off = isinstance(provider, Off)
     if off:

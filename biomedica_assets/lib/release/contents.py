@@ -14,6 +14,7 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake, input_name
 from biomedica_assets.lib.tables import (
     ARTICLE_INDEX,
+    ARTICLE_NOTICES,
     ARTICLES,
     CAPTIONS,
     CHUNK_LISTING,
@@ -26,13 +27,14 @@ from biomedica_assets.lib.tables import (
     PUBMED_RECORDS,
     RELEASE_SHELF,
     SHARDS,
+    TOMBSTONES,
     Table,
 )
 
 VERSION = "release_shelf-1"
 NEEDED: tuple[Table, ...] = (CHUNK_LISTING, ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES, SHARDS)
 """A chunk is in a release once it has all of these."""
-OPTIONAL: tuple[Table, ...] = (PUBMED_RECORDS, CLUSTERS, PANELS, FIGURE_LABELS)
+OPTIONAL: tuple[Table, ...] = (TOMBSTONES, ARTICLE_NOTICES, PUBMED_RECORDS, CLUSTERS, PANELS, FIGURE_LABELS)
 """Go into a release where they have been made."""
 
 

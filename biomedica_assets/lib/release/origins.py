@@ -29,11 +29,13 @@ from biomedica_assets.lib.tables import (
 
 PLACE = "inventory"
 RECIPES = "recipes"
-PMCIDS = "pmcids.txt"
+PMCIDS, WITHDRAWN = "pmcids.txt", "withdrawn.txt"
 _DAY = len("2026-11-21")
 
 
-def write(folder: Path, lake: Lake, votes: pl.DataFrame, pmcids: Iterable[str]) -> list[ReleaseFile]:
+def write(
+    folder: Path, lake: Lake, votes: pl.DataFrame, pmcids: Iterable[str], withdrawn: Iterable[str] = ()
+) -> list[ReleaseFile]:
     """Write the origins of a release.
 
     Args:
@@ -41,6 +43,7 @@ def write(folder: Path, lake: Lake, votes: pl.DataFrame, pmcids: Iterable[str]) 
         lake: what it is made from.
         votes: from ``released_votes``.
         pmcids: articles that the settings name by number; none if they do not.
+        withdrawn: articles that the user's list withdraws; the reasons in it are not passed on.
     """
     listing = ((chunk, lake.read(CHUNK_LISTING, chunk)) for chunk in lake.partitions(CHUNK_LISTING))
     files = copies.write_table(folder, CHUNK_LISTING, listing)
@@ -58,9 +61,10 @@ def write(folder: Path, lake: Lake, votes: pl.DataFrame, pmcids: Iterable[str]) 
         path = folder / RECIPES / f"{name}.yaml"
         atomic.write_bytes(path, text.encode())
         files.append(entry(folder, path, "metadata"))
-    if asked := sorted(pmcids):
-        atomic.write_bytes(folder / PMCIDS, ("\n".join(asked) + "\n").encode())
-        files.append(entry(folder, folder / PMCIDS, "metadata"))
+    for name, ids in ((PMCIDS, pmcids), (WITHDRAWN, withdrawn)):
+        if asked := sorted(ids):
+            atomic.write_bytes(folder / name, ("\n".join(asked) + "\n").encode())
+            files.append(entry(folder, folder / name, "metadata"))
     return files
 
 

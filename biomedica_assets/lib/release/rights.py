@@ -1,6 +1,6 @@
 """What may be passed on: decided per figure, from the licence in force for it and the article's state.
 
-The rules, strongest first: nothing of a retracted article (flagged by PubMed Central, or by PubMed); only licences of
+The rules, strongest first: nothing of a withdrawn article (``tombstones``; also a flag beside it); only licences of
 the groups that a release takes, which can never be ``other``; images that may only be passed on unchanged (ND) unless
 they are switched off. A figure's own permission line decides against its article's licence (``figures.license_code``).
 """
@@ -16,7 +16,7 @@ import polars as pl
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ARTICLES, FIGURES, IMAGES, PUBMED_RECORDS
+from biomedica_assets.lib.tables import ARTICLES, FIGURES, IMAGES, PUBMED_RECORDS, TOMBSTONES
 
 STAGE = "release"
 
@@ -72,7 +72,7 @@ class Allowed:
 
 def allowed(lake: Lake, chunk: str, rules: Rules) -> Allowed:
     """Decide for every article, figure and image of a chunk."""
-    retracted = _retracted(lake, chunk)
+    retracted = _withdrawn(lake, chunk)
     articles = lake.read_lazy(ARTICLES, chunk).select("article_id", "license_code", "is_retracted").collect()
     good = articles.filter(
         ~pl.col("is_retracted"),
@@ -92,11 +92,17 @@ def allowed(lake: Lake, chunk: str, rules: Rules) -> Allowed:
     return Allowed(good, kept, media, rejects, figures.height)
 
 
-def _retracted(lake: Lake, chunk: str) -> pl.Series:
-    """Articles that PubMed calls retracted, where PubMed was asked."""
-    if lake.manifest(PUBMED_RECORDS, chunk) is None:
-        return pl.Series("article_id", [], dtype=pl.String())
-    return lake.read_lazy(PUBMED_RECORDS, chunk).filter("is_retracted").select("article_id").collect()["article_id"]
+def _withdrawn(lake: Lake, chunk: str) -> pl.Series:
+    """Articles with a tombstone; also those that PubMed calls retracted, should nobody have looked since."""
+    found = [
+        rows().select("article_id").collect()["article_id"]
+        for table, rows in (
+            (TOMBSTONES, lambda: lake.read_lazy(TOMBSTONES, chunk)),
+            (PUBMED_RECORDS, lambda: lake.read_lazy(PUBMED_RECORDS, chunk).filter("is_retracted")),
+        )
+        if lake.manifest(table, chunk) is not None
+    ]
+    return pl.concat([pl.Series("article_id", [], dtype=pl.String()), *found])
 
 
 def _reject(row: Mapping[str, Any], retracted: set[str], good_articles: set[str]) -> Reject:

@@ -50,6 +50,7 @@ from biomedica_assets.lib.tables import (
     RELEASE_SHELF,
     SHARDS,
     TAXONOMY,
+    TOMBSTONES,
     Table,
 )
 
@@ -59,7 +60,10 @@ WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABE
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
 READS: tuple[Table, ...] = (RELEASE_SHELF, PMC_INVENTORY, RECIPE, EVALUATION_MATCHES, EXPERT_VOTES, *WHOLE)
 """What the asset depends on: the manifest names every partition of these that exists."""
-_BY_CHUNK = (ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES, *OPTIONAL)
+_BY_CHUNK = (
+    *(ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES),
+    *(table for table in OPTIONAL if table is not TOMBSTONES),  # of articles that a release does not have
+)
 _DECIDING_PACKAGES = (
     "biomedica-assets", "polars", "pyarrow", "duckdb", "numpy", "lxml", "pillow", "simplejpeg", "ImageHash", "torch",
     "open_clip_torch", "timm", "scikit-learn", "matplotlib",
@@ -77,6 +81,7 @@ class ReleaseConfig:
         rules: which licences it takes.
         settings: all settings that shape content, recorded so that it can be rebuilt.
         pmcids: articles that the settings name by number, by their digest; empty if they do not.
+        withdrawn: articles that the user's list withdraws.
     """
 
     name: str = "biomedica-assets"
@@ -84,6 +89,7 @@ class ReleaseConfig:
     rules: Rules = dataclasses.field(default_factory=Rules)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     pmcids: frozenset[str] = frozenset()
+    withdrawn: frozenset[str] = frozenset()
 
     def recorded(self) -> dict[str, Any]:
         """As the partition's manifest records them."""
@@ -197,7 +203,7 @@ def _fill(
     files = _shards(lake, folder, home, decisions, progress)
     for table in _BY_CHUNK:
         files += copies.write_table(folder, table, _rows(lake, table, decisions))
-    files += origins.write(folder, lake, votes, config.pmcids)
+    files += origins.write(folder, lake, votes, config.pmcids, config.withdrawn)
     media = pl.concat([decision.media for decision in decisions.values()])
     for table in WHOLE:
         if lake.manifest(table, None):
@@ -253,11 +259,12 @@ def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generat
 
 
 def _tombstones(lake: Lake, decisions: Mapping[str, Allowed]) -> list[tuple[str, str]]:
-    gone = {RejectReason.RETRACTED.value, RejectReason.REMOVED.value}
+    gone = {RejectReason.RETRACTED.value, RejectReason.WITHDRAWN.value, RejectReason.REMOVED.value}
     found = [(r.article_id, r.reason.value) for d in decisions.values() for r in d.rejects if r.reason.value in gone]
     for chunk in lake.partitions(ARTICLE_INDEX):
         left = lake.read_lazy(ARTICLE_INDEX, chunk).filter(pl.col("left_out_because").is_in(gone))
         found += left.select("article_id", "left_out_because").collect().iter_rows()
+    found += lake.scan(TOMBSTONES).select("article_id", "reason").collect().iter_rows()
     for chunk in lake.partitions(CHUNK_LISTING):
         rejects = lake.read_rejects(CHUNK_LISTING, chunk)
         found += rejects.filter(pl.col("reason").is_in(gone)).select("article_id", "reason").iter_rows()

@@ -13,6 +13,7 @@ import polars as pl
 
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
+    ARTICLE_NOTICES,
     ARTICLES,
     CAPTIONS,
     FIGURE_LABELS,
@@ -31,10 +32,13 @@ JOINS: dict[str, tuple[Table, str]] = {
     "articles": (ARTICLES, "article_id"),
     "figure_labels": (FIGURE_LABELS, "media_id"),
     "pubmed_records": (PUBMED_RECORDS, "article_id"),
+    "article_notices": (ARTICLE_NOTICES, "article_id"),
 }
 """Table -> the table and the column by which it joins ``shards``."""
-OPTIONAL = frozenset({"pubmed_records"})
+OPTIONAL = frozenset({"pubmed_records", "article_notices"})
 """Tables that a chunk may lack; their columns are null there."""
+FALSE_WITHOUT = frozenset({"has_concern", "is_corrected"})
+"""Columns that are false, not null, where nothing is said."""
 LABEL_LISTS = ("global", "local", "content")
 
 
@@ -79,6 +83,7 @@ COLUMNS: tuple[ViewColumn, ...] = (
     *_from("figure_labels", "global_provenance", "local_provenance", "claims", "simulated"),
     *_from("articles", "keyword_groups=keywords"),
     *_from("pubmed_records", "mesh_headings=mesh"),
+    *_from("article_notices", "has_concern", "concerns", "is_corrected", "corrections"),
 )
 BY_NAME: dict[str, ViewColumn] = {column.name: column for column in COLUMNS}
 
@@ -115,12 +120,20 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
         joined = lake.read_lazy(table, chunk).select(pl.col(key), *wanted)
         frame = frame.join(joined, on=key, how="left", validate="m:1", maintain_order="left")
         taken.update(columns.values())
+    frame = (
+        frame.with_columns(pl.col(sorted(taken & FALSE_WITHOUT)).fill_null(False)) if taken & FALSE_WITHOUT else frame
+    )
     return frame.select(sorted(taken)).collect()
 
 
 def view_sql() -> str:
     """``CREATE VIEW samples`` over views named like the tables, for the catalog."""
-    columns = ",\n  ".join(f'{c.table}."{c.source}" AS "{c.name}"' for c in COLUMNS)
+    columns = ",\n  ".join(f'{_sql(c)} AS "{c.name}"' for c in COLUMNS)
     joined = [(name, key) for name, (_, key) in JOINS.items() if name != "shards"]
     joins = "\n".join(f"LEFT JOIN {name} ON {name}.{key} = shards.{key}" for name, key in joined)
     return f"CREATE OR REPLACE VIEW samples AS SELECT\n  {columns}\nFROM shards\n{joins}"
+
+
+def _sql(column: ViewColumn) -> str:
+    read = f'{column.table}."{column.source}"'
+    return f"coalesce({read}, false)" if column.name in FALSE_WITHOUT else read

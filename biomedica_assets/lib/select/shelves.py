@@ -18,6 +18,7 @@ from biomedica_assets.lib.report import Report, Scalar
 from biomedica_assets.lib.store.lake import Lake, input_name
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.tables import (
+    ARTICLE_NOTICES,
     ARTICLES,
     CAPTIONS,
     FIGURE_LABELS,
@@ -31,7 +32,9 @@ from biomedica_assets.lib.tables import (
 )
 
 VERSION = "1"
-DESCRIBING: tuple[Table, ...] = (SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS)
+DESCRIBING: tuple[Table, ...] = (
+    *(SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS, ARTICLE_NOTICES),
+)
 """Tables by chunk that a recipe may read."""
 
 

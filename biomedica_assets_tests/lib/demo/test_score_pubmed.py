@@ -12,7 +12,8 @@ from biomedica_assets.lib.demo.pubmed import write_pubmed
 from biomedica_assets.lib.demo.score import score_pubmed
 from biomedica_assets.lib.pubmed.stage import build_pubmed_records
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ARTICLES
+from biomedica_assets.lib.tables import ARTICLE_HEADS, ARTICLE_INDEX
+from biomedica_assets_tests.lib.select.lakes import publish
 
 CHUNK = "PMC007-0340"
 
@@ -24,14 +25,11 @@ def enriched(tmp_path_factory, demo_mirror):
     truth = load_truth(demo_mirror.parent / "demo_truth.json")
     pubmed = write_pubmed(root / "source_pubmed", truth, seed=truth.seed)
     lake = Lake(root / "data")
-    empty = {"String": "", "List": [], "Boolean": False}
-    rows = []
-    for article in truth.articles:
-        if article.parsed:
-            blank = {c.name: None if c.nullable else empty.get(str(c.dtype).split("(")[0], 0) for c in ARTICLES.columns}
-            rows.append(blank | {"article_id": article.article_id, "pmid": article.metadata["pmid"]})
-    counts = {"n_in": len(rows), "n_out": len(rows)}
-    lake.publish(ARTICLES, CHUNK, ARTICLES.frame(rows), code_version="t", inputs={}, config={}, **counts)
+    rows = [
+        {"article_id": a.article_id, "pmid": a.metadata["pmid"], "selected": True} for a in truth.articles if a.selected
+    ]
+    publish(lake, ARTICLE_INDEX, CHUNK, rows)
+    publish(lake, ARTICLE_HEADS, CHUNK, [])
     values = settings.Settings(data_dir=lake.root, pubmed=str(pubmed.root), workers=1)
     build_pubmed_records(lake, CHUNK, provider=configs.pubmed_provider(values))
     return lake, truth, pubmed

@@ -8,7 +8,7 @@ from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.pubmed.archive import Archive
 from biomedica_assets.lib.pubmed.stage import Off, build_pubmed_records
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ARTICLES, PUBMED_RECORDS
+from biomedica_assets.lib.tables import ARTICLE_HEADS, ARTICLE_INDEX, PUBMED_RECORDS
 from biomedica_assets_tests.lib.pubmed.citations import citation, document, write
 from biomedica_assets_tests.lib.select.lakes import publish
 
@@ -19,7 +19,12 @@ CHUNK = "PMC000-0000"
 def lake(tmp_path):
     lake = Lake(tmp_path / "data")
     pmids = {"PMC1.1": 11, "PMC1.2": 11, "PMC2.1": None, "PMC3.1": 33, "PMC4.1": 44}
-    publish(lake, ARTICLES, CHUNK, [{"article_id": a, "pmid": p} for a, p in pmids.items()])
+    # PMC2.1 and PMC4.1 are those whose metadata or file alone states a PMID; where both do, the file's counts.
+    index = {"PMC1.1": 11, "PMC1.2": None, "PMC2.1": None, "PMC3.1": 99, "PMC4.1": 44}
+    heads = {"PMC1.1": 11, "PMC1.2": 11, "PMC2.1": None, "PMC3.1": 33, "PMC4.1": None}
+    assert {a: heads[a] or p for a, p in index.items()} == pmids
+    publish(lake, ARTICLE_INDEX, CHUNK, [{"article_id": a, "pmid": p, "selected": True} for a, p in index.items()])
+    publish(lake, ARTICLE_HEADS, CHUNK, [{"article_id": a, "pmid": p} for a, p in heads.items()])
     write(tmp_path / "pubmed", 1, document(citation(44), citation(11), citation(99)))
     return lake
 

@@ -8,6 +8,7 @@ from biomedica_assets import configs, settings
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.images.stage import build_images
+from biomedica_assets.lib.jats.heads import build_heads
 from biomedica_assets.lib.jats.stage import parse_chunk
 from biomedica_assets.lib.pmc.fetch import fetch_xml
 from biomedica_assets.lib.pmc.index import build_index
@@ -20,6 +21,7 @@ from biomedica_assets.lib.release.stage import ReleaseConfig, build_release
 from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CHUNK_LISTING
+from biomedica_assets.lib.withdrawals.stage import build_notice_shelf, build_withdrawals, withdrawn
 
 ALL_GROUPS = ("commercial", "noncommercial", "other")
 
@@ -33,10 +35,15 @@ def make(root: Path, mirror: Path, *, listed: bool = False, **more) -> Lake:
     for chunk in lake.partitions(CHUNK_LISTING):
         build_index(lake, chunk, source, rules=configs.selection_rules(values))
         fetch_xml(lake, chunk, source)
-        parse_chunk(lake, chunk, engine=engine)
+        build_heads(lake, chunk)
+        build_pubmed_records(lake, chunk, provider=configs.pubmed_provider(values))
+    for shelf in sorted({shelf_of_chunk(chunk) for chunk in lake.partitions(CHUNK_LISTING)}):
+        build_notice_shelf(lake, shelf)
+    build_withdrawals(lake, lists=configs.user_lists(values))
+    for chunk in lake.partitions(CHUNK_LISTING):
+        parse_chunk(lake, chunk, engine=engine, withdrawn=withdrawn(lake, chunk))
         fetch = Mirror(lake, source).ensure
         build_images(lake, chunk, fetch=fetch, limits=configs.image_limits(values), engine=engine)
-        build_pubmed_records(lake, chunk, provider=configs.pubmed_provider(values))
         build_shards(lake, chunk, config=configs.shard_config(values))
     return lake
 
