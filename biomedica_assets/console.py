@@ -84,6 +84,10 @@ class Bars(Progressing, Listener):
         what = batch.assets[0] if len(batch.assets) == 1 else f"{batch.assets[0]} … {batch.assets[-1]}"
         self._bars.update(self._wave, description=f"{batch.partition or ''} {what}".strip())
 
+    def waiting(self, batch: Batch, message: str) -> None:
+        """Another process makes this partition."""
+        self.console.print(f"[yellow]waiting[/]: {message.partition(';')[0]}", highlight=False, soft_wrap=True)
+
     def partition_done(self, partition: str | None) -> None:
         """A partition is current, or its run failed."""
         self._bars.advance(self._wave)

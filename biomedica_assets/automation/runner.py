@@ -14,11 +14,16 @@ from dagster._core.execution.execution_result import ExecutionResult
 from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Planner, Wave
 from biomedica_assets.automation.runs import execute
+from biomedica_assets.lib.store import lease
 from biomedica_assets.partitions import follow
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
 OURS = "biomedica_assets."
+_WALK = "walk"
+"""Name of the lease by which two walks keep out of each other's partitions, also between two steps."""
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at partitions that are all being made by others."""
 _SHORT = (dg.IntMetadataValue, dg.TextMetadataValue)
 
 
@@ -81,6 +86,9 @@ class Listener:
     def partition_done(self, partition: str | None) -> None:
         """A partition is current, or its run failed."""
 
+    def waiting(self, batch: Batch, message: str) -> None:
+        """Another process makes this partition: the walk goes on with others and comes back to it."""
+
     def failure(self, batch: Batch, message: str) -> None:
         """A run failed; the walk goes on with the other partitions."""
 
@@ -113,16 +121,12 @@ def walk(
         What was run, what was made and what failed. A failed partition does not stop the others; what depends on it is
         not made, because it stays out of date.
     """
-    told, outcome, began = listener or Listener(), Outcome(), time.monotonic()
+    told, began = listener or Listener(), time.monotonic()
     assets = list(select) if select is not None else planner.assets
-    job = definitions.resolve_implicit_global_asset_job_def()
-    blocked: set[str] = set()
+    walking = _Walk(definitions, instance, planner, told, prune, most_runs)
     follow(planner.data_dir)
     if ROOT in assets:
-        batch = Batch(tuple(sorted(planner.together(ROOT))), None)
-        told.batch(batch)
-        _run(job, instance, batch, outcome, told)
-        planner.forget()
+        walking.root()
         follow(planner.data_dir)
         assets = [asset for asset in assets if asset != ROOT]
     for wave in planner.waves(assets):
@@ -130,24 +134,105 @@ def walk(
         if wave.partitioning == "chunk" and chunks is not None:
             keys = [key for key in keys if key in set(chunks)]
         told.wave(wave, keys)
-        for key in keys:
-            while (batch := _next(planner, wave, key, blocked, prune)) is not None:
-                if most_runs is not None and outcome.runs >= most_runs:
-                    outcome.left = True
-                    break
-                told.batch(batch)
-                ok = _run(job, instance, batch, outcome, told)
-                planner.forget()
-                if not ok:
-                    blocked |= planner.descendants(batch.assets) if key is None else set()
-                    break
-            if outcome.left:
-                break
-            told.partition_done(key)
-        if outcome.left:
+        walking.wave(wave, keys)
+        if walking.outcome.left:
             break
-    outcome.seconds = time.monotonic() - began
-    return outcome
+    walking.outcome.seconds = time.monotonic() - began
+    return walking.outcome
+
+
+class _Walk:
+    """One walk: what it runs through, and what came of it so far."""
+
+    def __init__(
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        planner: Planner,
+        told: Listener,
+        prune: Callable[[Wave, str | None], bool] | None,
+        most_runs: int | None,
+    ) -> None:
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._instance, self._planner, self._told, self._prune = instance, planner, told, prune
+        self._most_runs = most_runs
+        self._blocked: set[str] = set()
+        self._waited: set[str | None] = set()
+        self.outcome = Outcome()
+
+    def root(self) -> None:
+        """Ask the source; another run that does so comes first."""
+        batch = Batch(tuple(sorted(self._planner.together(ROOT))), None)
+        while not self._alone(batch, lambda: batch):
+            time.sleep(_LOOK_AGAIN)
+
+    def wave(self, wave: Wave, keys: Sequence[str | None]) -> None:
+        """Make what is out of date of these partitions; those that another run works on come last."""
+        left = list(keys)
+        while left:
+            busy = [key for key in left if not self._partition(wave, key)]
+            if len(busy) == len(left):
+                time.sleep(_LOOK_AGAIN)
+            if busy:
+                self._planner.forget()  # another run writes
+            left = busy
+
+    def _partition(self, wave: Wave, key: str | None) -> bool:
+        """False if another run works on the partition: it may be current afterwards."""
+        while not self.outcome.left and (batch := self._next(wave, key)) is not None:
+            if self._most_runs is not None and self.outcome.runs >= self._most_runs:
+                self.outcome.left = True
+                return True
+            if not self._alone(batch, lambda: self._next(wave, key)):
+                return False
+            if any(failed.partition == key and {*failed.assets} & {*wave.assets} for failed in self.outcome.failed):
+                break
+        self._told.partition_done(key)
+        return True
+
+    def _next(self, wave: Wave, key: str | None) -> Batch | None:
+        if self._prune is not None and self._prune(wave, key):
+            return None
+        names = self._planner.next_batch([asset for asset in wave.assets if asset not in self._blocked], key)
+        return Batch(tuple(names), key) if names else None
+
+    def _alone(self, batch: Batch, again: Callable[[], Batch | None]) -> bool:
+        """Run what is to be run of a partition unless another process works on it, which says False."""
+        key, root = batch.partition, self._planner.data_dir
+        try:
+            with lease.hold(root, [_WALK], key):
+                with lease.hold(root, batch.assets, key):
+                    pass  # a run of the UI takes no more than the leases of its steps
+                self._planner.forget()  # another walk may have made it a moment ago
+                if (now := again()) is not None:
+                    return self._run(now)
+        except lease.PartitionBusy as error:
+            if key not in self._waited:
+                self._waited.add(key)
+                self._told.waiting(batch, str(error))
+            return False
+        return True
+
+    def _run(self, batch: Batch) -> bool:
+        self._told.batch(batch)
+        result = execute(self._job, self._instance, assets=batch.assets, partition=batch.partition)
+        self._planner.forget()
+        self.outcome.runs += 1
+        made = {
+            event.step_materialization_data.materialization.asset_key.to_user_string()
+            for event in result.get_asset_materialization_events()
+        }
+        self.outcome.materialised += [(asset, batch.partition) for asset in batch.assets if asset in made]
+        if result.success:
+            return True
+        if _taken_meanwhile(result):
+            return False
+        message = _why(result)
+        self.outcome.failed[batch] = message
+        self._told.failure(batch, message)
+        if batch.partition is None and ROOT not in batch.assets:
+            self._blocked |= self._planner.descendants(batch.assets)
+        return True
 
 
 def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Verdict]:
@@ -168,28 +253,16 @@ def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[
     return sorted([*found, *broken], key=lambda verdict: verdict.check)
 
 
-def _next(
-    planner: Planner, wave: Wave, key: str | None, blocked: set[str], prune: Callable[[Wave, str | None], bool] | None
-) -> Batch | None:
-    if prune is not None and prune(wave, key):
-        return None
-    names = planner.next_batch([asset for asset in wave.assets if asset not in blocked], key)
-    return Batch(tuple(names), key) if names else None
-
-
-def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, batch: Batch, outcome: Outcome, told: Listener) -> bool:
-    result = execute(job, instance, assets=batch.assets, partition=batch.partition)
-    outcome.runs += 1
-    made = {
-        event.step_materialization_data.materialization.asset_key.to_user_string()
-        for event in result.get_asset_materialization_events()
-    }
-    outcome.materialised += [(asset, batch.partition) for asset in batch.assets if asset in made]
-    if not result.success:
-        message = _why(result)
-        outcome.failed[batch] = message
-        told.failure(batch, message)
-    return result.success
+def _taken_meanwhile(result: ExecutionResult) -> bool:
+    """Whether a step failed because a run of another process began to make its partition."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    while errors:
+        error = errors.pop()
+        if error is not None:
+            if error.cls_name == lease.PartitionBusy.__name__:
+                return True
+            errors.append(error.cause)
+    return False
 
 
 def _why(result: ExecutionResult) -> str:

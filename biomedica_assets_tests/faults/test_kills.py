@@ -101,8 +101,8 @@ class Gated:
         return self.process.communicate(timeout=300)[0]
 
 
-def test_of_the_ui_and_the_command_on_one_chunk_one_is_refused_and_told_by_whom(undisturbed, tmp_path):
-    """Each holds a chunk and waits there until the other was refused: no race decides."""
+def test_of_the_ui_and_the_command_on_one_chunk_the_ui_is_refused_and_the_command_waits(undisturbed, tmp_path):
+    """Each holds a chunk and waits there until the other was told by whom: no race decides."""
     if undisturbed.library is None:
         pytest.skip(WITHOUT_COMPILER)
     data = shutil.copytree(undisturbed.data, tmp_path / "data")
@@ -130,16 +130,16 @@ def test_of_the_ui_and_the_command_on_one_chunk_one_is_refused_and_told_by_whom(
     try:
         for holder in holders.values():
             holder.wait_until_it_waits()
-        refused = {
-            for_ui: command(for_ui, runs.environment(data)),
-            for_command: ui(for_command, runs.environment(data)),
-        }
-        said = {chunk: process.communicate(timeout=300)[0] for chunk, process in refused.items()}
-        assert lake.partitions(table) == []
+        refused, waits = ui(for_command, runs.environment(data)), command(for_ui, runs.environment(data))
+        said = {for_command: refused.communicate(timeout=300)[0]}
+        said[for_ui] = next(line for line in waits.stdout if "waiting" in line)
+        assert lake.partitions(table) == [] and waits.poll() is None
     finally:
         output = {chunk: holder.let_go() for chunk, holder in holders.items()}
+    rest = waits.communicate(timeout=300)[0]
+    assert (refused.returncode, waits.returncode) == (1, 0), rest
     for chunk, holder in holders.items():
-        message = f"{table.name} of {chunk} is being made by process {holder.process.pid}; wait for that run or end it"
-        assert refused[chunk].returncode == 1 and message in said[chunk], said[chunk]
+        message = f"{table.name} of {chunk} is being made by process {holder.process.pid}"
+        assert message in said[chunk], said[chunk]
         assert holder.process.returncode == 0, output[chunk]
     assert runs.digests(data) == runs.digests(undisturbed.data)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import dagster as dg
 import pytest
 
 from biomedica_assets.automation import runner
 from biomedica_assets.checks import inventory, staleness
+from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.pmc import index
 from biomedica_assets.lib.store import lease
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
@@ -27,17 +32,65 @@ def failed(place):
     return inventory.no_failed_chunk(dg.build_asset_check_context(instance=place.instance))
 
 
+def broken(*_, **__):
+    raise StoreError("the disk is full")
+
+
 def behind(place):
     resources = {"lake": LakeResource(data_dir=str(place.lake.root)), "settings": SettingsResource.of(place.settings)}
     return staleness.nothing_out_of_date(**resources)
 
 
+class LetsGo(runner.Listener):
+    """Holds the lease of a partition until another one is done."""
+
+    def __init__(self, root, asset, partition):
+        self.told, self.batches, self._held = [], [], contextlib.ExitStack()
+        self._held.enter_context(lease.hold(root, [asset], partition))
+
+    def waiting(self, batch, message):
+        self.told.append((batch.partition, message))
+
+    def batch(self, batch):
+        self.batches.append(batch.partition)
+
+    def partition_done(self, partition):
+        self._held.close()
+
+
+def test_a_walk_goes_on_with_other_partitions_and_comes_back_to_one_that_another_run_makes(tmp_path, demo_mirror):
+    """Both ended with exit 1 and a failed partition each."""
+    place, other = Place(tmp_path, demo_mirror), "PMC007-0380"
+    listener = LetsGo(tmp_path, "article_index", CHUNK)
+    only = {"select": ["pmc_inventory", "article_index"], "chunks": [CHUNK, other]}
+    outcome = place.walk(**only, listener=listener)
+    assert outcome.ok and place.lake.partitions(TABLES["article_index"]) == [CHUNK, other]
+    assert listener.batches == [None, other, CHUNK]
+    ((waited, message),) = listener.told
+    assert waited == CHUNK and f"is being made by process {os.getpid()}" in message
+    assert {run.status for run in place.instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_what_another_run_made_meanwhile_is_not_made_again(tmp_path, demo_mirror):
+    place = Place(tmp_path, demo_mirror)
+    only = {"select": ["pmc_inventory", "article_index"], "chunks": [CHUNK]}
+
+    class Meanwhile(runner.Listener):
+        def wave(self, wave, partitions):
+            twin.walk(**(only | {"select": ["article_index"]}))
+
+    twin = Place(tmp_path, demo_mirror)
+    outcome = place.walk(**only, listener=Meanwhile())
+    assert outcome.ok and outcome.materialised == [("pmc_inventory", None)]
+
+
 def test_a_failed_partition_is_listed_with_its_command_until_it_is_made(place):
     only = {"select": ["pmc_inventory", "article_index"], "chunks": [CHUNK]}
-    with lease.hold(place.lake.root, ["article_index"], CHUNK):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "build_index", broken)
         outcome = place.walk(**only)
     assert [batch.partition for batch in outcome.failed] == [CHUNK]
-    assert "is being made by process" in next(iter(outcome.failed.values()))
+    assert "the disk is full" in next(iter(outcome.failed.values()))
     check = failed(place)
     assert not check.passed
     assert check.metadata["recover_with"].value == f"biomedica run --chunk {CHUNK}"
