@@ -136,6 +136,8 @@ def release_config(settings: Settings) -> ReleaseConfig:
         settings=shaping,
         pmcids=pmcids,
         withdrawn=withdrawn,
+        pairs=settings.release_pairs,
+        invented=settings.invented,
     )
 
 

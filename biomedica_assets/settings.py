@@ -95,6 +95,16 @@ class Settings(pydantic_settings.BaseSettings):
         True, description="Whether images that may only be passed on unchanged (ND licences) go into a release."
     )
 
+    release_pairs: bool = pydantic.Field(
+        True,
+        description="Whether a release also holds its samples as Parquet with embedded images, which load_dataset and "
+        "the Hub's viewer read; it takes as much room as the shards again.",
+    )
+    invented: bool = pydantic.Field(
+        False,
+        description="Whether the source's articles are invented, as the demo's are: a release says so everywhere.",
+    )
+
     # images and shards
     max_pixels: int = pydantic.Field(
         89_478_485, ge=1, le=PILLOW_CEILING, description="Images with more pixels are refused; Pillow decodes no more."

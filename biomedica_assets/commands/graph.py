@@ -40,7 +40,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
     data_dir = arguments.data_dir or DEMO_DATA
     overrides: dict[str, Any] = {"data_dir": data_dir, "source": str(data_dir / "source")}
-    overrides |= showcase.SETTINGS | {"pubmed": str(data_dir / showcase.PUBMED)}
+    overrides |= showcase.SETTINGS | {"pubmed": str(data_dir / showcase.PUBMED), "invented": True}
     values = settings.load(**overrides)
     instance.prepare(values)
     showcase.invent(values, articles=arguments.articles, seed=arguments.seed)

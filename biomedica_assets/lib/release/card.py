@@ -7,13 +7,18 @@ from importlib import resources
 from pathlib import Path
 
 import jinja2
+import polars as pl
 import yaml
 
-from biomedica_assets.lib.release.copies import FOLDER, SPLIT
+from biomedica_assets.lib.release.copies import FOLDER, SPLIT, scan
 from biomedica_assets.lib.release.manifest import ReleaseFile
+from biomedica_assets.lib.release.pairs import FOLDER as PAIRS_FOLDER
+from biomedica_assets.lib.release.pairs import KIND as PAIRS
+from biomedica_assets.lib.release.pairs import SPLITS
 from biomedica_assets.lib.release.papers import markdown, text_file
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.statistics import Statistic
+from biomedica_assets.lib.tables import FIGURE_LABELS
 
 _TEMPLATE = "templates/README.md.jinja"
 _SHOWN = ("by_category", "per_year", "license_by_year")
@@ -33,6 +38,8 @@ def write(
     rules: Rules,
     statistics: Mapping[str, Statistic],
     files: Sequence[ReleaseFile],
+    *,
+    invented: bool = False,
 ) -> ReleaseFile:
     """Write the card.
 
@@ -43,7 +50,8 @@ def write(
         snapshot: inventory it was made from.
         rules: which licences it takes.
         statistics: by name; totals and licences are shown as tables.
-        files: tables and shards, of which the header lists the configurations.
+        files: pairs, tables and shards, of which the header lists the configurations.
+        invented: whether the articles come from a generator; then the card says so before anything else.
     """
     template = resources.files("biomedica_assets.lib.release").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     plots = ((statistics[n].title, f"statistics/{n}.png") for n in _SHOWN if n in statistics)
@@ -51,7 +59,9 @@ def write(
     # Markdown, not HTML: nothing is escaped, and the texts are the project's own.
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701
     text = environment.from_string(template).render(
-        header=yaml.safe_dump(_header(name, samples, files), sort_keys=False, allow_unicode=True, width=120),
+        header=yaml.safe_dump(_header(name, samples, files, invented), sort_keys=False, allow_unicode=True, width=120),
+        warning=_warning(release, invented=invented),
+        groups_of_pairs=sorted({f.path.split("/")[1] for f in files if f.kind == PAIRS}),
         name=name,
         version=version,
         snapshot=snapshot,
@@ -65,29 +75,46 @@ def write(
     return text_file(release, "README.md", text.splitlines(), "card")
 
 
-def _header(name: str, samples: int, files: Sequence[ReleaseFile]) -> dict[str, object]:
+def _warning(release: Path, *, invented: bool) -> str:
+    """What a reader must know before all else; empty if there is nothing."""
+    simulated = scan(release, FIGURE_LABELS).select(pl.col("simulated").any()).collect().item() or False
+    said = ["the articles, figures and captions are invented"] if invented else []
+    said += ["labels rest on simulated votes"] if simulated else []
+    return f"**Not for use as evidence: {' and '.join(said)}.**" if said else ""
+
+
+def _header(name: str, samples: int, files: Sequence[ReleaseFile], invented: bool) -> dict[str, object]:
     return {
         "pretty_name": name,
         "license": "other",
         "license_name": "per-article",
         "license_link": "ATTRIBUTION.csv",
         "task_categories": ["image-to-text", "zero-shot-image-classification"],
-        "tags": ["biology", "medical", "figures", "captions", "webdataset"],
+        "tags": ["biology", "medical", "figures", "captions", "webdataset", *(["synthetic"] if invented else [])],
         "size_categories": [next((text for most, text in _SIZES if samples < most), "100M<n<1B")],
         "configs": list(_configs(files)),
     }
 
 
 def _configs(files: Sequence[ReleaseFile]) -> Iterator[dict[str, object]]:
-    groups = sorted({file.path.split("/")[1] for file in files if file.kind == "shard"})
-    if groups:
-        data = [{"split": group, "path": f"shards/{group}/*.tar"} for group in groups]
-        yield {"config_name": "pairs", "default": True, "data_files": data}
+    # All of one format: a repository is read by one builder, that of its default configuration (datasets 5.2 gives the
+    # Parquet of the others to the reader of tars). So the tars are no configuration; the card shows how they are read.
+    pairs = [file.path for file in files if file.kind == PAIRS]
+    if pairs:
+        yield {"config_name": "pairs", "default": True, "data_files": _splits_below("*", pairs)}
+    for group in sorted({path.split("/")[1] for path in pairs}):
+        below = [path for path in pairs if path.split("/")[1] == group]
+        yield {"config_name": f"pairs_{group}", "data_files": _splits_below(group, below)}
     folders: dict[str, set[str]] = {}
     for file in files:
-        if file.kind == "table":
+        if file.kind == "table" and file.rows:  # datasets 5.2 cannot read a file without rows
             folder, _, base = file.path.rpartition("/")
             folders.setdefault(folder, set()).add(base.split("-")[0])
     for folder, splits in sorted(folders.items()):
         data = [{"split": _SPLIT_NAMES.get(s, s), "path": f"{folder}/{s}-*.parquet"} for s in sorted(splits)]
         yield {"config_name": folder.removeprefix(f"{FOLDER}/").replace("/", "_"), "data_files": data}
+
+
+def _splits_below(group: str, paths: Sequence[str]) -> list[dict[str, str]]:
+    there = {path.rpartition("/")[2].split("-")[0] for path in paths}
+    return [{"split": s, "path": f"{PAIRS_FOLDER}/{group}/{s}-*.parquet"} for s in SPLITS if s in there]

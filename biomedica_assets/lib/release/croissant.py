@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from biomedica_assets.lib.release import pairs
 from biomedica_assets.lib.release.copies import FOLDER
 from biomedica_assets.lib.release.manifest import ReleaseFile, entry
 from biomedica_assets.lib.store import atomic
@@ -54,8 +55,15 @@ def write(
         "url": "https://pmc.ncbi.nlm.nih.gov/tools/openftlist/",
         "version": version,
         "citeAs": f"{name}, release {version}, from the PubMed Central Open Access Subset, inventory {snapshot}",
-        "distribution": [*map(_object, files), *(_set(t, folders[t.name]) for t in whole)],
-        "recordSet": [_records(table) for table in whole],
+        "distribution": [
+            *map(_object, files),
+            *(_set(t.name, f"{folders[t.name]}/*.parquet") for t in whole),
+            *([_set(pairs.FOLDER, f"{pairs.FOLDER}/*/*.parquet")] if any(f.kind == pairs.KIND for f in files) else []),
+        ],
+        "recordSet": [
+            *([_pairs()] if any(f.kind == pairs.KIND for f in files) else []),
+            *(_records(table) for table in whole),
+        ],
     }
     path = release / "croissant.json"
     atomic.write_bytes(path, (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
@@ -70,20 +78,46 @@ def _object(file: ReleaseFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _set(table: Table, folder: str) -> dict[str, Any]:
+def _set(name: str, paths: str) -> dict[str, Any]:
     return {
-        "@type": "cr:FileSet", "@id": f"{table.name}-files", "name": f"{table.name}-files",
-        "description": f"Parquet files of {table.name}.", "encodingFormat": _MEDIA["parquet"],
-        "includes": f"{folder}/*.parquet",
+        "@type": "cr:FileSet", "@id": f"{name}-files", "name": f"{name}-files",
+        "description": f"Parquet files of {name}.", "encodingFormat": _MEDIA["parquet"], "includes": paths,
+    }  # fmt: skip
+
+
+def _pairs() -> dict[str, Any]:
+    """Image, caption, licence and labels of each sample."""
+    types = {
+        "integer": "sc:Integer", "group": "sc:Integer", "panel": "sc:Integer", "boolean": "sc:Boolean",
+        "confidence": "sc:Float", "date": "sc:Date", "image": "sc:ImageObject",
+    }  # fmt: skip
+    fields: list[dict[str, Any]] = []
+    for name, kind in pairs.COLUMNS:
+        source: dict[str, Any] = {"fileSet": {"@id": f"{pairs.FOLDER}-files"}, "extract": {"column": name}}
+        if kind == "image":
+            source["transform"] = {"jsonPath": "bytes"}
+        field = {
+            "@type": "cr:Field", "@id": f"{pairs.FOLDER}/{name}", "name": f"{pairs.FOLDER}/{name}",
+            "dataType": types.get(kind, "sc:Text"), "source": source,
+        }  # fmt: skip
+        fields.append(field | ({"repeated": True} if kind == "strings" else {}))
+    return {
+        "@type": "cr:RecordSet", "@id": pairs.FOLDER, "name": pairs.FOLDER,
+        "description": "One record for each sample: image, caption, licence, labels.",
+        "key": [{"@id": f"{pairs.FOLDER}/sample_key"}], "field": fields,
     }  # fmt: skip
 
 
 def _records(table: Table) -> dict[str, Any]:
+    # Readers have no type for a list of structures: mlcroissant 1.1 ends with a TypeError on one that is called text.
+    flat = [c for c in table.columns if not _is_structured(c.dtype)]
+    nested = ", ".join(c.name for c in table.columns if _is_structured(c.dtype))
+    more = f" The Parquet files also hold the structured columns {nested}." if nested else ""
     return {
-        "@type": "cr:RecordSet", "@id": table.name, "name": table.name, "description": table.meaning,
+        "@type": "cr:RecordSet", "@id": table.name, "name": table.name, "description": table.meaning + more,
         "key": [{"@id": f"{table.name}/{column}"} for column in table.key],
         "field": [
-            _field(f"{table.name}/{c.name}", c.name, c.meaning, c.dtype, f"{table.name}-files") for c in table.columns
+            _field(f"{table.name}/{c.name}", c.name, c.meaning, c.dtype, f"{table.name}-files") for c in flat
         ],
     }  # fmt: skip
 
@@ -96,6 +130,11 @@ def _field(identity: str, column: str, meaning: str, dtype: pl.DataType, source:
         "source": {"fileSet": {"@id": source}, "extract": {"column": column}},
     }  # fmt: skip
     return field | ({"repeated": True} if repeated else {})
+
+
+def _is_structured(dtype: Any) -> bool:
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return bool(inner.is_nested())
 
 
 def _data_type(dtype: Any) -> str:

@@ -19,18 +19,25 @@ ATTRIBUTION_COLUMNS = (
     "doi", "pmid", "samples", "changes",
 )  # fmt: skip
 _ADDRESS = "https://pmc.ncbi.nlm.nih.gov/articles/{}/"
+INVENTED = "invented article: it stands in no journal and its authors do not exist"
 UNCHANGED = "none: image files are those of the publisher"
 
 
-def attribution(release: Path) -> ReleaseFile:
-    """``ATTRIBUTION.csv``: one line per article, with what its licence asks to be named."""
+def attribution(release: Path, *, invented: bool = False) -> ReleaseFile:
+    """``ATTRIBUTION.csv``: one line per article, with what its licence asks to be named.
+
+    Args:
+        release: the folder; its tables are there.
+        invented: whether the articles come from a generator: their lines say so instead of giving an address of PMC.
+    """
     samples = scan(release, SHARDS).group_by("article_id").agg(pl.len().alias("samples"))
     articles = scan(release, ARTICLES).join(samples, on="article_id", how="left").sort("article_id")
+    address = pl.format(_ADDRESS, pl.col("article_id").str.extract(r"^(PMC\d+)"))
     frame = articles.select(
         "article_id", "title", pl.col("authors").list.join("; "), "journal", "year", "license_code",
         "license_version", "license_url",
-        pl.format(_ADDRESS, pl.col("article_id").str.extract(r"^(PMC\d+)")).alias("url"),
-        "doi", "pmid", pl.col("samples").fill_null(0), pl.lit(UNCHANGED).alias("changes"),
+        (pl.lit(INVENTED) if invented else address).alias("url"),
+        "doi", "pmid", pl.col("samples").fill_null(0), pl.lit(INVENTED if invented else UNCHANGED).alias("changes"),
     )  # fmt: skip
     path = release / "ATTRIBUTION.csv"
     with atomic.replacing(path) as temporary:

@@ -20,7 +20,7 @@ import polars as pl
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.release import card, copies, croissant, origins, papers, plots, tars
+from biomedica_assets.lib.release import card, copies, croissant, origins, pairs, papers, plots, tars
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
@@ -54,7 +54,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-2"
+VERSION = "release-3"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
@@ -82,6 +82,8 @@ class ReleaseConfig:
         settings: all settings that shape content, recorded so that it can be rebuilt.
         pmcids: articles that the settings name by number, by their digest; empty if they do not.
         withdrawn: articles that the user's list withdraws.
+        pairs: whether samples are also written as Parquet with embedded images.
+        invented: whether the articles come from a generator; every document and row says so.
     """
 
     name: str = "biomedica-assets"
@@ -90,10 +92,19 @@ class ReleaseConfig:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     pmcids: frozenset[str] = frozenset()
     withdrawn: frozenset[str] = frozenset()
+    pairs: bool = True
+    invented: bool = False
 
     def recorded(self) -> dict[str, Any]:
         """As the partition's manifest records them."""
-        return {"name": self.name, "version": self.version, **self.rules.recorded(), "settings": dict(self.settings)}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "pairs": self.pairs,
+            "invented": self.invented,
+            **self.rules.recorded(),
+            "settings": dict(self.settings),
+        }
 
 
 def build_release(
@@ -200,7 +211,7 @@ def _fill(
     key: str, inputs: Mapping[str, str], votes: pl.DataFrame, packages: Mapping[str, str], snapshot: str,
     count_tokens: CountTokens | None, progress: Progress,
 ) -> ReleaseManifest:  # fmt: skip
-    files = _shards(lake, folder, home, decisions, progress)
+    files, shards = _shards(lake, folder, home, decisions, progress)
     for table in _BY_CHUNK:
         files += copies.write_table(folder, table, _rows(lake, table, decisions))
     files += origins.write(folder, lake, votes, config.pmcids, config.withdrawn)
@@ -214,13 +225,21 @@ def _fill(
         rows = tars.follow(lake.read(RECIPE, name), copies.scan(folder, SHARDS))
         parts = ((str(split), part) for (split,), part in rows.group_by("split", maintain_order=True))
         files += copies.write_splits(folder, folder / copies.FOLDER / RECIPE.name / name, parts)
-    files.append(papers.attribution(folder))
+    if config.pairs:
+        splits = _splits(folder)
+        files += pairs.write(
+            folder, shards, lambda table, chunk: _kept(lake, table, chunk, decisions[chunk]), splits,
+            invented=config.invented,
+        )  # fmt: skip
+    files.append(papers.attribution(folder, invented=config.invented))
     files.append(papers.tombstones(folder, _tombstones(lake, decisions)))
     files.append(papers.dictionary(folder, papers.present(folder)))
     found = {statistic.name: statistic for statistic in all_statistics(folder, count_tokens)}
     found["stages"] = _stages(lake)
     files += papers.statistics(folder, found.values(), plots.draw(found))
-    files.append(card.write(folder, config.name, version, snapshot, config.rules, found, files))
+    files.append(
+        card.write(folder, config.name, version, snapshot, config.rules, found, files, invented=config.invented)
+    )
     files.append(croissant.write(folder, config.name, version, snapshot, files, papers.present(folder)))
     files.sort(key=lambda file: file.path)
     counts = Counter[str]()
@@ -242,14 +261,26 @@ def _fill(
 
 def _shards(
     lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], progress: Progress
-) -> list[ReleaseFile]:
+) -> tuple[list[ReleaseFile], list[tuple[str, pl.DataFrame]]]:
     files: list[ReleaseFile] = []
     parts: list[tuple[str, pl.DataFrame]] = []
     for chunk, decision in track(decisions.items(), progress, "build the release", len(decisions), "chunks"):
         rows, tarred = tars.add_shards(lake, folder, home, chunk, decision.media)
         parts.append((chunk, rows))
         files += tarred
-    return files + copies.write_table(folder, SHARDS, parts)
+    return files + copies.write_table(folder, SHARDS, parts), parts
+
+
+def _splits(folder: Path) -> pl.DataFrame | None:
+    """Sample keys and splits of the recipe that splits the pairs, if the release has it."""
+    found = sorted((folder / copies.FOLDER / RECIPE.name / pairs.RECIPE).glob("*.parquet"))
+    return pl.read_parquet(found, columns=["sample_key", "split"]) if found else None
+
+
+def _kept(lake: Lake, table: Table, chunk: str, decision: Allowed) -> pl.DataFrame:
+    if lake.manifest(table, chunk) is None:
+        return table.empty()
+    return decision.keep(lake.read_lazy(table, chunk)).collect()
 
 
 def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generator[tuple[str, pl.DataFrame]]:
