@@ -65,7 +65,7 @@ def test_a_version_that_is_taken_by_other_content_is_refused(lake):
 
 
 def test_a_build_that_fails_leaves_no_release(lake, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("power cut")
 
     monkeypatch.setattr(stage.papers, "attribution", fail)
