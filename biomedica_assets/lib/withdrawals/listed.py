@@ -49,10 +49,10 @@ def absent(lake: Lake, lists: Mapping[str, Iterable[str]]) -> list[tuple[str, st
     wanted = sorted({name for ids in lists.values() for name in ids})
     if not wanted:
         return []
-    article = pl.format("PMC{}", "pmcid")
-    listed = lake.scan(CHUNK_LISTING).select("article_id", article.alias("pmcid"))
-    named = listed.filter(pl.col("article_id").is_in(wanted) | pl.col("pmcid").is_in(wanted)).collect()
-    there = {*named["article_id"], *named["pmcid"]}
+    numbers = sorted({_order(name)[0] for name in wanted})
+    listed = lake.scan(CHUNK_LISTING).select("article_id", "pmcid")
+    named = listed.filter(pl.col("pmcid").is_in(numbers)).collect()
+    there = {*named["article_id"], *(f"PMC{number}" for number in named["pmcid"])}
     gone = {
         name
         for chunk in lake.partitions(CHUNK_LISTING)
@@ -60,15 +60,14 @@ def absent(lake: Lake, lists: Mapping[str, Iterable[str]]) -> list[tuple[str, st
         for name in (one, one.partition(".")[0])
     }
     return [
-        (setting, name, "PubMed Central has taken it out" if name in gone else _why(name, there))
+        (setting, name, "PubMed Central has taken it out" if name in gone else _why(name))
         for setting, ids in sorted(lists.items())
         for name in sorted(set(ids), key=_order)
         if name not in there
     ]
 
 
-def _why(name: str, there: set[str]) -> str:
-    del there
+def _why(name: str) -> str:
     return "PubMed Central has no such version" if "." in name else "PubMed Central's open articles do not have it"
 
 

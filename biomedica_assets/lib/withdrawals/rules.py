@@ -93,7 +93,8 @@ _BOTH = {
 _UNTYPED = frozenset({"", "original-article"})
 """What names the object of a notice without saying what happened to it: the notice's own type says that."""
 
-_DOI = re.compile(r"10\.\d{4,9}/\S+")
+DOI = r"(10\.\d{4,9}/\S+)"
+_DOI = re.compile(DOI)
 _PMCID = re.compile(r"(?:PMC)?([1-9]\d{0,8})(?:\.\d+)?", re.IGNORECASE)
 _PMID = re.compile(r"(?:PMID:?\s*)?([1-9]\d{0,8})", re.IGNORECASE)
 _ADDRESS = re.compile(
@@ -147,12 +148,6 @@ def target(id_type: str | None, text: str | None) -> tuple[str, str] | None:
         match = _PMID.fullmatch(text)
         return ("pmid", match[1]) if match else None
     return None
-
-
-def doi(text: str | None) -> str | None:
-    """A DOI as it is compared: without a resolver's address, in lower case."""
-    match = _DOI.search(text or "")
-    return match[0].lower() if match else None
 
 
 def _plain(text: str | None) -> str:

@@ -43,6 +43,11 @@ _SAID = pl.Schema(
      "words": pl.String(), "not_of": pl.Int64()}
 )  # fmt: skip
 """A statement: its object by one id, and the PMCID that cannot be meant (the notice's own)."""
+_KNOWN = pl.Schema(
+    {"article_id": pl.String(), "pmcid": pl.Int64(), "version": pl.Int32(), "pmid": pl.Int64(), "doi": pl.String(),
+     "flagged": pl.Boolean(), "chunk": pl.String()}
+)  # fmt: skip
+"""An article version of the index with the ids by which it can be named."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +101,8 @@ def build_withdrawals(lake: Lake, *, lists: Lists | None = None) -> tuple[Report
     """
     began, lists = time.monotonic(), lists or Lists()
     inputs = lake.inputs(*((NOTICE_SHELF, shelf) for shelf in lake.partitions(NOTICE_SHELF)))
-    known = _known(lake)
     said = pl.concat([_of_notices(lake), _of_pubmed(lake)])
+    known = _concerned(_known(lake), said, lists.withdrawn)
     found = pl.concat([_of_flags(known), _of_list(known, lists.withdrawn), _met(said, known)])
     frame = found.unique().select(WITHDRAWALS.schema.names()).sort(*WITHDRAWALS.key, "words")
     frame = frame.unique(WITHDRAWALS.key, keep="first", maintain_order=True)
@@ -148,17 +153,41 @@ def withdrawn(lake: Lake, chunk: str) -> dict[str, tuple[RejectReason, str]]:
     return {article: (RejectReason(reason), because) for article, reason, because in rows.iter_rows()}
 
 
-def _known(lake: Lake) -> pl.DataFrame:
-    """Every article version of the index: ids, flag, chunk."""
-    index = lake.scan(ARTICLE_INDEX).select("article_id", "pmcid", "version", "pmid", "doi", "is_retracted", "chunk")
-    heads = lake.scan(ARTICLE_HEADS).select("article_id", head_pmid="pmid", head_doi="doi")
-    joined = index.join(heads, on="article_id", how="left", validate="1:1")
-    return joined.select(
-        "article_id", "pmcid", "version", "chunk",
-        pmid=pl.coalesce("head_pmid", "pmid"),
-        doi=pl.coalesce("head_doi", "doi").str.extract(r"(10\.\d{4,9}/\S+)").str.to_lowercase(),
-        flagged=pl.col("is_retracted").fill_null(False),
-    ).collect()  # fmt: skip
+def _known(lake: Lake) -> pl.LazyFrame:
+    """Every article version of the index: ids, flag, chunk; joined chunk by chunk, so that few are held at once."""
+    columns = ("article_id", "pmcid", "version", "pmid", "doi", "is_retracted")
+    made, frames = set(lake.partitions(ARTICLE_HEADS)), [pl.LazyFrame(schema=_KNOWN)]
+    for chunk in lake.partitions(ARTICLE_INDEX):
+        index = lake.read_lazy(ARTICLE_INDEX, chunk).select(columns)
+        table = lake.read_lazy(ARTICLE_HEADS, chunk) if chunk in made else ARTICLE_HEADS.empty().lazy()
+        heads = table.select("article_id", head_pmid="pmid", head_doi="doi")
+        joined = index.join(heads, on="article_id", how="left", validate="1:1", maintain_order="left")
+        frames.append(
+            joined.select(
+                "article_id",
+                "pmcid",
+                "version",
+                pmid=pl.coalesce("head_pmid", "pmid"),
+                doi=pl.coalesce("head_doi", "doi").str.extract(rules.DOI).str.to_lowercase(),
+                flagged=pl.col("is_retracted").fill_null(False),
+                chunk=pl.lit(chunk),
+            )
+        )
+    return pl.concat(frames)
+
+
+def _concerned(known: pl.LazyFrame, said: pl.DataFrame, listed: Iterable[str]) -> pl.DataFrame:
+    """All versions of the articles about which anything is said: some thousands of millions."""
+    named = {id_type: said.filter(id_type=id_type)["id"].unique() for id_type in ("article_id", "pmcid", "pmid", "doi")}
+    numbers = pl.Series([int(name.removeprefix("PMC").partition(".")[0]) for name in listed], dtype=pl.Int64)
+    meant = known.filter(
+        pl.col("flagged")
+        | pl.col("article_id").is_in(named["article_id"].implode())
+        | pl.col("pmcid").is_in(pl.concat([named["pmcid"].cast(pl.Int64), numbers]).implode())
+        | pl.col("pmid").is_in(named["pmid"].cast(pl.Int64).implode()).fill_null(False)
+        | pl.col("doi").is_in(named["doi"].implode()).fill_null(False)
+    ).select("pmcid").unique().collect()["pmcid"]  # fmt: skip
+    return known.filter(pl.col("pmcid").is_in(meant.implode())).collect()
 
 
 def _of_flags(known: pl.DataFrame) -> pl.DataFrame:
@@ -205,8 +234,11 @@ def _links(rows: pl.DataFrame) -> Iterator[tuple[object, ...]]:
 
 
 def _of_pubmed(lake: Lake) -> pl.DataFrame:
-    wanted = ("pmid", "publication_types", "links")
-    rows = lake.scan(PUBMED_RECORDS).select(wanted).unique("pmid", keep="any").sort("pmid").collect()
+    kinds = [*rules.PUBMED_OF_ITSELF, *rules.PUBMED_OF_ANOTHER]
+    linked = pl.col("links").list.eval(pl.element().struct.field("kind").is_in(kinds)).list.any()
+    typed = pl.col("publication_types").list.eval(pl.element().struct.field("ui") == rules.RETRACTED_PUBLICATION)
+    rows = lake.scan(PUBMED_RECORDS).select("pmid", "publication_types", "links").filter(linked | typed.list.any())
+    rows = rows.collect().unique("pmid", keep="any").sort("pmid")
     return pl.DataFrame(list(_records(rows)), schema=_SAID, orient="row")
 
 

@@ -6,7 +6,7 @@ from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CHUNK_LISTING
 from biomedica_assets.lib.withdrawals.listed import absent, read_withdrawn
-from biomedica_assets.lib.withdrawals.rules import doi, of_link, target
+from biomedica_assets.lib.withdrawals.rules import of_link, target
 from biomedica_assets_tests.lib.select.lakes import publish
 
 CHUNK = "PMC000-0000"
@@ -70,11 +70,6 @@ def test_a_link_says_what_its_type_and_that_of_its_article_say(article_type, lin
 )  # fmt: skip
 def test_what_a_link_names(id_type, text, found):
     assert target(id_type, text) == found
-
-
-def test_a_doi_is_compared_without_address_and_case():
-    assert doi("https://doi.org/10.1000/ABC") == doi("10.1000/abc") == "10.1000/abc"
-    assert doi(None) is doi("n/a") is None
 
 
 def test_a_list_has_ids_with_reasons(tmp_path):
