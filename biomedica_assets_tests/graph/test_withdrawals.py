@@ -127,9 +127,10 @@ class Story(Site):
     def make(self, command="refresh"):
         """The chain with the recipe that needs no labels; the others cannot be made, and are not waited for."""
         try:
-            self.biomedica(command, "--select", ",".join(MADE))
+            self.said = self.biomedica(command, "--select", ",".join(MADE))[0]
         except AssertionError as error:
-            failed = [line for line in str(error).split("\n") if line.strip().startswith("failed: ")]
+            self.said = str(error)
+            failed = [line for line in self.said.split("\n") if line.strip().startswith("failed: ")]
             if not failed or any("figure_labels is not complete" not in line for line in failed):
                 raise
 
@@ -150,7 +151,7 @@ def story(tmp_path_factory):
     site.recipe, site.duplicates = lake.read(TABLES["recipe"], "full"), lake.read(TABLES["duplicates"], None)
     site.withdraw()
     site.make()
-    site.after = holders(lake, site)
+    site.after, site.told = holders(lake, site), site.said
     said = site.biomedica("stale", "--select", ",".join(MADE))[0]
     ours = [line for line in said.split("\n") if line and "balanced" not in line and "filtered" not in line]
     site.stale = [line for line in ours if "waits: for annotations" not in line]  # of which there are none here
@@ -305,6 +306,8 @@ def test_an_id_that_pubmed_central_does_not_have_is_told(story):
     assert reject["article_id"] == "PMC18999999"
     assert "withdrawals_file names PMC18999999" in reject["message"]
     assert lake.manifest(TABLES["withdrawals"], None).metrics["not_in_pmc"] == "PMC18999999 (withdrawals_file)"
+    assert "named_articles_exist" in story.told
+    assert "PMC18999999" in story.told
     assert chunks.chunk_of(18_999_999, SPAN) not in lake.partitions(TABLES["chunk_listing"])
 
 

@@ -22,7 +22,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import DIGITS, MANIFEST, PART, REJECTS_PART, Lake
 from biomedica_assets.lib.tables import CATALOG, REJECTS, TABLES, Table
 
-VERSION = "3"
+VERSION = "4"
 FILE = "catalog.duckdb"
 _EMPTY = "_empty"
 _FIXED_NAMES = {PART: "part-0.parquet", REJECTS_PART: "rejects.parquet"}

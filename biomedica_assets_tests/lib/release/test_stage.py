@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 
 import polars as pl
 import pytest
 
+from biomedica_assets import configs, settings
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.release import stage
 from biomedica_assets.lib.release.copies import scan
@@ -172,5 +174,30 @@ def test_a_release_of_real_articles_is_rebuilt_byte_by_byte(tmp_path, corpus):
     second = lakes.release(
         lakes.make(tmp_path / "second", corpus, listed=True, **span), ReleaseConfig(version=wanted.version)
     )
+    assert compare(wanted, load(second)) == []
+    assert (first / "MANIFEST.json").read_bytes() == (second / "MANIFEST.json").read_bytes()
+
+
+def test_a_list_of_withdrawn_articles_travels_without_its_reasons_and_a_rebuild_keeps_it(tmp_path, demo_mirror):
+    """Whoever rebuilds has to leave out the same articles; why the user did so is nobody's business."""
+    values = settings.Settings(data_dir=tmp_path / "none", license_groups=lakes.ALL_GROUPS)
+    lake = lakes.make(tmp_path / "plain", demo_mirror)
+    article = lake.scan(ARTICLES).collect()["article_id"][0]
+    listed = tmp_path / "mine.txt"
+    listed.write_text(f"{article} # a private reason\n")
+
+    def made(root, path, **more):
+        given = values.model_copy(update={"data_dir": root, "withdrawals_file": path})
+        config = dataclasses.replace(configs.release_config(given), settings={}, **more)
+        return lakes.release(lakes.make(root, demo_mirror, withdrawals_file=path, listed=bool(more)), config)
+
+    first = made(tmp_path / "first", listed)
+    assert (first / "withdrawn.txt").read_text() == f"{article}\n"
+    assert article not in set(scan(first, ARTICLES).collect()["article_id"])
+    assert f"{article},withdrawn\n" in (first / "TOMBSTONES.csv").read_text()
+    for path in first.rglob("*"):
+        assert not path.is_file() or b"a private reason" not in path.read_bytes()
+    wanted = replant(first, Lake(tmp_path / "second"), 20_000)
+    second = made(tmp_path / "second", first / "withdrawn.txt", version=wanted.version)
     assert compare(wanted, load(second)) == []
     assert (first / "MANIFEST.json").read_bytes() == (second / "MANIFEST.json").read_bytes()
