@@ -54,7 +54,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-3"
+VERSION = "release-4"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
