@@ -43,6 +43,7 @@ class RejectReason(enum.StrEnum):
     XML_ENCODING = "xml_encoding"
     ARTICLE_ID_MISMATCH = "article_id_mismatch"
     # figures and media
+    TOO_MANY_MENTIONS = "too_many_mentions"
     FIGURE_WITHOUT_GRAPHIC = "figure_without_graphic"
     MEDIA_MISSING = "media_missing"
     MEDIA_AMBIGUOUS = "media_ambiguous"

@@ -1,9 +1,10 @@
 """Figures and other images of an article, with captions, labels, graphics and what surrounds them.
 
 Belongs here: the rules on what is a figure, its label, its caption and its graphics. Every ``fig`` is one row, wherever
-it stands. Other ``graphic`` elements give rows of their own kinds (table, formula, chemical_structure, supplementary,
-graphic), one per element that holds them. ``inline-graphic`` gives none: it is a character of the text, and articles
-hold hundreds.
+it stands, and so is a ``fig-group`` that holds a graphic itself. Other ``graphic`` elements give rows of their own
+kinds (table, formula, chemical_structure, supplementary, graphic), one per element that holds them. ``inline-graphic``
+gives none: it is a character of the text, and articles hold hundreds. A figure without a caption has that of the
+nearest group or figure around it that has one, marked as inherited; paragraphs directly in a ``fig`` are its legend.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Sequence
 from lxml import etree
 
 from biomedica_assets.lib import licenses
-from biomedica_assets.lib.jats.context import Context, Contexts
+from biomedica_assets.lib.jats.context import Contexts
+from biomedica_assets.lib.jats.reading_form import has_position, reading_text
 from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
 from biomedica_assets.lib.jats.rights import Rights
 from biomedica_assets.lib.jats.text import lines_of, text_of
@@ -69,8 +71,12 @@ class Figures:
         """Row of a ``fig``."""
         return self._add(element, _kind_of_fig(element))
 
-    def add_graphic(self, element: Element) -> None:
-        """Put a ``graphic`` into the row it belongs to, making one if it stands outside any ``fig``."""
+    def add_graphic(self, element: Element) -> Row | None:  # noqa: PLR0912 - one walk up, a case for each thing met
+        """Put a ``graphic`` into the row it belongs to, making one if it stands outside any ``fig``.
+
+        Returns:
+            The row, if it is new and that of a ``fig-group``, which can be cited like a figure.
+        """
         alternatives: Element | None = None
         holder: Element | None = None
         figure: Element | None = None
@@ -80,6 +86,9 @@ class Figures:
             if name == "fig":
                 figure = ancestor
                 break
+            if name == "fig-group" and holder is None and ancestor is _parent_of(element, alternatives):
+                holder = ancestor  # its picture, under its label and caption
+                break
             if name == "article":
                 break  # wrappers around it say nothing
             if name == "alternatives" and holder is None:
@@ -87,7 +96,7 @@ class Figures:
             elif name == "caption":
                 below_caption = True
             elif name == "permissions":
-                return  # the badge of a licence
+                return None  # the badge of a licence
             elif name in _HOLDERS and holder is None:
                 holder = ancestor
                 if name in _FORMULAE or name == "supplementary-material":
@@ -95,15 +104,21 @@ class Figures:
             elif name in _CELLS and holder is None:
                 holder = element
         if alternatives is not None and alternatives in self._alternatives:
-            return  # its first rendition has brought the others along
+            return None  # its first rendition has brought the others along
         if below_caption and (figure is not None or holder is None):
-            return
+            return None
         graphic = self._read(element, alternatives)
         if graphic is None:
-            return
+            return None
         where = figure if figure is not None else element if holder is None else holder
-        row = self._by_element.get(where) or self._add(where, _HOLDERS.get(local_name(where), "graphic"))
+        row = self._by_element.get(where)
+        group: Row | None = None
+        if row is None and local_name(where) == "fig-group":
+            row = group = self._add(where, _kind_of_fig(where))
+        elif row is None:
+            row = self._add(where, _HOLDERS.get(local_name(where), "graphic"))
         row.graphics.append(graphic)
+        return group
 
     def add_supplement(self, element: Element) -> None:
         """Row of a ``supplementary-material`` whose files are images by their type or name; others give none."""
@@ -129,6 +144,19 @@ class Figures:
         self._by_element[element] = row
         return row
 
+    def _of_figure_around(self, element: Element) -> Caption | None:
+        """Caption of a figure around this one, unless a group with a caption is nearer."""
+        for ancestor in element.iterancestors():
+            name = LOCAL_NAMES[ancestor.tag]
+            if name == "fig-group" and next(ancestor.iterchildren("{*}caption"), None) is not None:
+                return None
+            if name == "fig":
+                language = ancestor.get(XML_LANG) or self._contexts.around(ancestor).language
+                found = _caption_of(_children(ancestor), language, source="fig", xml=self._xml)
+                if found is not None:
+                    return found
+        return None
+
     def _read(self, element: Element, alternatives: Element | None) -> Graphic | None:
         if alternatives is None:
             return _graphic(element, (element,))
@@ -141,8 +169,14 @@ class Figures:
         around = self._contexts.around(element)
         children = _children(element)
         group = _children(around.group) if around.group is not None else {}
-        group_caption = _caption_of(group, around, inherited=True, xml=self._xml) if "caption" in group else None
-        caption = _caption_of(children, around, inherited=False, xml=self._xml) if "caption" in children else None
+        group_caption = None
+        if "caption" in group:
+            group_caption = _caption_of(group, around.language, source="fig-group", xml=self._xml)
+        caption = None
+        if "caption" in children or "p" in children:
+            caption = _caption_of(children, element.get(XML_LANG) or around.language, source="caption", xml=self._xml)
+        if caption is None and around.figures:
+            caption = self._of_figure_around(element)
         attribution = _attribution(element, children)
         words = "\n".join(filter(None, (caption.text if caption else None, attribution, _foot_of(children))))
         rights = self._rights.decide(element, len(row.graphics), words)
@@ -178,6 +212,11 @@ class Figures:
             alt_text=_one(children, "alt-text"),
             n_mentions=row.n_mentions,
         )
+
+
+def _parent_of(element: Element, alternatives: Element | None) -> Element | None:
+    """What holds a graphic, or the alternatives that it is one of."""
+    return element.getparent() if alternatives is None else alternatives.getparent()
 
 
 def _id_prefix(article_id: str) -> tuple[str, str]:
@@ -223,26 +262,53 @@ def _foot_of(children: dict[str, list[Element]]) -> str | None:
     return lines_of(children["table-wrap-foot"]) if "table-wrap-foot" in children else None
 
 
-def _caption_of(children: dict[str, list[Element]], around: Context, *, inherited: bool, xml: bool) -> Caption | None:
-    """Caption from the first ``caption`` child that has any text; None if none has."""
-    for element in children["caption"]:
+def _caption_of(children: dict[str, list[Element]], language: str | None, *, source: str, xml: bool) -> Caption | None:
+    """Caption from the first ``caption`` child that has any text, else from paragraphs; None if there is neither."""
+    inherited = source != "caption"
+    for element in children.get("caption", ()):
         text = caption_text(element)
         if text:
             first = next(element.iterchildren("{*}title"), None)
             title = text_of(first) or None if first is not None else None
-            source = etree.tostring(element, encoding="unicode", with_tail=False) if xml else None
-            return Caption(text, title, source, inherited, element.get(XML_LANG) or around.language)
+            # A legend in paragraphs beside a caption goes on where that ends.
+            more = [p for p in children.get("p", ()) if text_of(p)] if not inherited else []
+            return Caption(
+                "\n".join([text, *map(text_of, more)]),
+                "\n".join([caption_text(element, reading=True), *map(_reading, more)]),
+                title,
+                _xml_of([element, *more]) if xml else None,
+                inherited,
+                source,
+                element.get(XML_LANG) or language,
+            )
+    paragraphs = [p for p in children.get("p", ()) if text_of(p)]
+    if paragraphs and not inherited:
+        reading = "\n".join(map(_reading, paragraphs))
+        return Caption(lines_of(paragraphs), reading, None, _xml_of(paragraphs) if xml else None, False, "p", language)
     return None
 
 
-def caption_text(caption: Element) -> str:
+def _xml_of(elements: Sequence[Element]) -> str:
+    return "\n".join(etree.tostring(element, encoding="unicode", with_tail=False) for element in elements)
+
+
+def _reading(element: Element) -> str:
+    return reading_text(element) if has_position(element) else text_of(element)
+
+
+def caption_text(caption: Element, *, reading: bool = False) -> str:
     """Title and paragraphs of a ``caption``, one line each, in document order.
 
     Nothing is added; label, attribution, permissions and alternative text are left out even where they stand inside.
+
+    Args:
+        caption: the element.
+        reading: in the reading form (see ``reading_form.py``).
     """
+    text = _reading if reading else text_of
     if (caption.text or "").strip() or any((child.tail or "").strip() for child in caption):
-        return text_of(caption)  # text outside paragraphs is not valid JATS, but it is the caption
-    return lines_of([child for child in caption if LOCAL_NAMES[child.tag] not in _NOT_CAPTION])
+        return text(caption)  # text outside paragraphs is not valid JATS, but it is the caption
+    return "\n".join(filter(None, [text(child) for child in caption if LOCAL_NAMES[child.tag] not in _NOT_CAPTION]))
 
 
 def _full_size(renditions: Sequence[Element]) -> Element:

@@ -1,4 +1,4 @@
-"""``biomedica parse FILE...``: one JSON line per file.
+"""``biomedica parse FILE...``: one JSON line per article.
 
 Belongs here: the command's shape and its exit code. It imports neither Polars nor Dagster and starts at once.
 """
@@ -14,9 +14,10 @@ from typing import Any, TextIO
 import orjson
 
 from biomedica_assets.lib.errors import RejectReason
-from biomedica_assets.lib.jats.article import parse_article
+from biomedica_assets.lib.jats.article import parse_articles
+from biomedica_assets.lib.jats.mentions import left_out_message
 from biomedica_assets.lib.jats.reading import UnreadableXml
-from biomedica_assets.lib.jats.records import ParsedArticle, article_json, figure_json, mention_json
+from biomedica_assets.lib.jats.records import ParsedArticle, article_json, figure_json, mention_json, paragraphs_json
 
 _ARTICLE_FILE = re.compile(r"PMC(\d{1,9})(?:\.\d{1,4})?")
 
@@ -28,10 +29,11 @@ def parse_files(
     *,
     figure: Callable[[dict[str, Any]], dict[str, Any]] = lambda plain: plain,
 ) -> int:
-    """Parse files and write one JSON object per file, in the order given.
+    """Parse files and write one JSON object per article, in the order given and of the file.
 
     A file called ``PMC123.1.xml`` is article ``PMC123.1``; any other takes its id from the PMCID it states, else from
-    its own name. A file that cannot be used gives a line with ``"article": null`` and the cause in ``rejects``.
+    its own name. A ``pmc-articleset`` gives a line for each of its articles. A file that cannot be used, and an article
+    in a set that has no content, gives a line with ``"article": null`` and the cause in ``rejects``.
 
     Args:
         paths: files to read.
@@ -46,16 +48,25 @@ def parse_files(
     ascii_only = not (out.encoding or "utf-8").casefold().startswith("utf")
     for path in map(Path, paths):
         try:
-            plain: dict[str, Any] = as_json(_parse(path))
+            parsed, n_without = _parse(path)
+            plains: list[dict[str, Any]] = [as_json(one) for one in parsed]
+            if n_without:
+                message = f"{n_without:,} <article> of {n_without + len(parsed):,} in the file have no JATS content"
+                plains.append(_refused(path, UnreadableXml(RejectReason.XML_NOT_JATS, message)))
         except (UnreadableXml, OSError) as error:
-            code = 1
-            reject = _reject(path, error)
-            plain = {"article": None, "figures": [], "mentions": [], "rejects": [reject]}
-            print(f"{path}: {reject['message']}", file=err)
-        plain["figures"] = [figure(each) for each in plain["figures"]]
-        line = json.dumps(plain, separators=(",", ":")) if ascii_only else orjson.dumps(plain).decode()
-        out.write(line + "\n")
+            plains = [_refused(path, error)]
+        for plain in plains:
+            if plain["article"] is None:
+                code = 1
+                print(f"{path}: {plain['rejects'][0]['message']}", file=err)
+            plain["figures"] = [figure(each) for each in plain["figures"]]
+            line = json.dumps(plain, separators=(",", ":")) if ascii_only else orjson.dumps(plain).decode()
+            out.write(line + "\n")
     return code
+
+
+def _refused(path: Path, error: UnreadableXml | OSError) -> dict[str, Any]:
+    return {"article": None, "figures": [], "paragraphs": [], "mentions": [], "rejects": [_reject(path, error)]}
 
 
 def as_json(parsed: ParsedArticle) -> dict[str, Any]:
@@ -63,17 +74,26 @@ def as_json(parsed: ParsedArticle) -> dict[str, Any]:
     return {
         "article": article_json(parsed.article),
         "figures": [figure_json(figure) for figure in parsed.figures],
+        "paragraphs": paragraphs_json(parsed.mentions),
         "mentions": [mention_json(mention) for mention in parsed.mentions],
-        "rejects": [],
+        "rejects": [too_many_inferred(parsed)] if parsed.n_inferred_left_out else [],
     }
 
 
-def _parse(path: Path) -> ParsedArticle:
-    data = path.read_bytes()
-    match = _ARTICLE_FILE.fullmatch(path.stem)
-    if match:
-        return parse_article(data, path.stem, wanted_pmcid=int(match[1]), xml=False)
-    return parse_article(data, default_id=path.stem, xml=False)
+def too_many_inferred(parsed: ParsedArticle) -> dict[str, Any]:
+    """The reject of an article whose ranges and groups imply more mentions than are kept."""
+    return {
+        "article_id": parsed.article.article_id,
+        "stage": "mentions",
+        "reason": str(RejectReason.TOO_MANY_MENTIONS),
+        "message": left_out_message(parsed.n_inferred_left_out),
+        "subject": None,
+    }
+
+
+def _parse(path: Path) -> tuple[list[ParsedArticle], int]:
+    named = path.stem if _ARTICLE_FILE.fullmatch(path.stem) else None
+    return parse_articles(path.read_bytes(), named=named, default_id=path.stem, xml=False)
 
 
 def _reject(path: Path, error: UnreadableXml | OSError) -> dict[str, Any]:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from biomedica_assets.lib.jats.context import Contexts
 from biomedica_assets.lib.jats.figures import Row
 from biomedica_assets.lib.jats.records import Mention
 from biomedica_assets.lib.jats.text import text_of, text_with_spans
 from biomedica_assets.lib.jats.vocabulary import BLOCKS, LOCAL_NAMES, OTHER_BLOCKS, ROLE_OF, Element, Role, local_name
+
+MOST_INFERRED = 20_000
+"""Most inferred mentions of an article: 1 000 ranges over 8 000 figures each would be 8 million (1.5 MB of XML)."""
+_MOST_PLACES = 20
 
 # Dashes: hyphen-minus, hyphens, figure/en/em dash, bar, minus, tildes used as dashes in East Asian typesetting.
 _DASH = "\\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d~\u301c\uff5e"
@@ -37,6 +41,9 @@ _LABEL_NUMBER = re.compile(
 _ONLY_NUMBER = re.compile(r"(?P<series>\D*?)(?P<first>\d+)(?P<last>)(?!\w)\D*", re.DOTALL)
 
 
+_OUTSIDE = frozenset({"body", "back", "floats-group", "sub-article", "response", "article"})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Number:
     """Number of a figure: the series it counts in, and the first and last number its label covers."""
@@ -48,12 +55,16 @@ class Number:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Citation:
-    """An ``xref`` in the text of a block: what it cites, where it stands, whether it says that it only places."""
+    """An ``xref`` in the text of a block: what it cites, where it stands, whether it says that it only places.
+
+    ``implied`` are the parts of a group that it cites.
+    """
 
     rows: tuple[Row, ...]
     start: int
     end: int
     is_anchor: bool
+    implied: tuple[Row, ...] = ()
 
 
 class Mentions:
@@ -68,22 +79,33 @@ class Mentions:
         for row in rows:
             if xml_id := row.element.get("id"):
                 self._by_id.setdefault(xml_id, []).append(row)
+        self._by_group: dict[str, list[Row]] = {}
+        for row in rows:
+            for group in self._wholes(row):
+                if xml_id := group.get("id"):
+                    self._by_group.setdefault(xml_id, []).append(row)
+        self.n_left_out = 0
+        self._n_inferred = 0
+        self._implied: dict[Element, tuple[Row, ...]] = {}
         self._blocks: dict[Element, dict[Element, tuple[Row, ...]]] = {}
         self._numbers: dict[str, Number | None] = {}
 
     def add_xrefs(self, xrefs: Iterable[Element]) -> None:
         """Note those of the ``xref`` elements that cite a figure."""
-        by_id = self._by_id
+        by_id, by_group = self._by_id, self._by_group
         for xref in xrefs:
             rids = xref.get("rid")
-            if rids in by_id:
+            if rids in by_id or rids in by_group:
                 self._note(xref, (rids,))
             elif rids and " " in rids:
-                self._note(xref, [rid for rid in rids.split() if rid in by_id])
+                self._note(xref, [rid for rid in rids.split() if rid in by_id or rid in by_group])
 
     def _note(self, xref: Element, rids: Sequence[str]) -> None:
-        rows = tuple(dict.fromkeys(self._target(rid, xref) for rid in rids))
-        if rows:
+        rows = tuple(dict.fromkeys(self._target(rid, xref) for rid in rids if rid in self._by_id))
+        parts = tuple(dict.fromkeys(row for rid in rids for row in self._parts(rid, xref) if row not in rows))
+        if parts:
+            self._implied[xref] = parts
+        if rows or parts:
             self._blocks.setdefault(_block_of(xref), {})[xref] = rows
 
     def finish(self) -> tuple[Mention, ...]:
@@ -92,6 +114,23 @@ class Mentions:
         for ordinal, (block, xrefs) in enumerate(self._blocks.items()):
             found += self._of_block(ordinal, block, xrefs)
         return tuple(found)
+
+    def _wholes(self, row: Row) -> Iterator[Element]:
+        """What a figure is a part of: groups around it, and figures that show nothing but their parts."""
+        for ancestor in row.element.iterancestors():
+            name = LOCAL_NAMES[ancestor.tag]
+            if name == "fig-group" or (name == "fig" and not _shows(ancestor)):
+                yield ancestor
+            elif name in _OUTSIDE:
+                return
+
+    def _parts(self, rid: str, xref: Element) -> list[Row]:
+        """Figures below a group of an id, in the same sub-article if ids come several times."""
+        found = self._by_group.get(rid, [])
+        if len(found) > 1 and len({self._scope(row) for row in found}) > 1:
+            scope = self._contexts.around(xref).scope
+            found = [row for row in found if self._scope(row) is scope] or found
+        return found
 
     def _target(self, rid: str, xref: Element) -> Row:
         """Figure of an id; of several with the same id, the one in the same sub-article."""
@@ -107,7 +146,8 @@ class Mentions:
     def _of_block(self, ordinal: int, block: Element, xrefs: dict[Element, tuple[Row, ...]]) -> list[Mention]:
         text, spans = text_with_spans(block, xrefs)
         citations = [
-            _Citation(xrefs[xref], start, end, xref.get("ref-type") == "fig-anchor") for xref, start, end in spans
+            _Citation(xrefs[xref], start, end, xref.get("ref-type") == "fig-anchor", self._implied.get(xref, ()))
+            for xref, start, end in spans
         ]
         if any(citation.start == citation.end for citation in citations):
             citations = _without_placing(text, citations)
@@ -115,7 +155,9 @@ class Mentions:
             # An xref in text that no reader sees (alternative text, the TeX form of a formula) cites all the same.
             located = {xref for xref, _, _ in spans}
             citations += [
-                _Citation(rows, 0, 0, False) for xref, rows in xrefs.items() if xref not in located and text_of(xref)
+                _Citation(rows, 0, 0, False, self._implied.get(xref, ()))
+                for xref, rows in xrefs.items()
+                if xref not in located and text_of(xref)
             ]
         within = self._contexts.within(block)
         explicit: dict[int, list[tuple[int, int]]] = {}
@@ -126,7 +168,11 @@ class Mentions:
                     explicit.setdefault(row.ordinal, []).append((citation.start, citation.end))
         for span, row in self._ranges(text, citations):
             if row.ordinal not in explicit and row.element not in within.captioned:
-                inferred.setdefault(row.ordinal, []).append(span)
+                self._infer(inferred, row, span)
+        for citation in citations:
+            for row in citation.implied:
+                if row.ordinal not in explicit and row.element not in within.captioned:
+                    self._infer(inferred, row, (citation.start, citation.end))
         found: list[Mention] = []
         for implied, places in ((False, explicit), (True, inferred)):
             for row_ordinal, row_spans in places.items():
@@ -146,10 +192,22 @@ class Mentions:
                 )
         return found
 
+    def _infer(self, inferred: dict[int, list[tuple[int, int]]], row: Row, span: tuple[int, int]) -> None:
+        """Note one place that implies a figure; the first of a block is a mention, of which an article has a limit."""
+        places = inferred.get(row.ordinal)
+        if places is None:
+            if self._n_inferred >= MOST_INFERRED:
+                self.n_left_out += 1
+                return
+            self._n_inferred += 1
+            places = inferred[row.ordinal] = []
+        if len(places) < _MOST_PLACES:
+            places.append(span)
+
     def _ranges(self, text: str, citations: list[_Citation]) -> list[tuple[tuple[int, int], Row]]:
         """Figures that lie between two citations joined as a range, each with the span of the whole range."""
         found: list[tuple[tuple[int, int], Row]] = []
-        written = [citation for citation in citations if citation.end > citation.start]
+        written = [citation for citation in citations if citation.end > citation.start and citation.rows]
         for left, right in itertools.pairwise(written):
             if _is_range(text, left, right):
                 found += [((left.start, right.end), row) for row in self._between(left.rows[-1], right.rows[0])]
@@ -180,6 +238,20 @@ class Mentions:
             label = next(row.element.iterchildren("{*}label"), None)
             self._numbers[row.figure_id] = None if label is None else number_of(text_of(label))
         return self._numbers[row.figure_id]
+
+
+def _shows(figure: Element) -> bool:
+    """Whether a figure has a picture of its own beside those of figures in it."""
+    return any(
+        LOCAL_NAMES[child.tag] in {"graphic", "media"}
+        or (LOCAL_NAMES[child.tag] == "alternatives" and next(child.iterdescendants("{*}graphic"), None) is not None)
+        for child in figure
+    )
+
+
+def left_out_message(n: int) -> str:
+    """What a reject says of inferred mentions beyond the limit."""
+    return f"ranges and groups imply {n:,} mentions more than the {MOST_INFERRED:,} of an article that are kept"
 
 
 def number_of(label: str) -> Number | None:

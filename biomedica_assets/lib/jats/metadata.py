@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime as dt
+import itertools
 import re
 from collections.abc import Iterable
 
 from biomedica_assets.lib.jats import permissions
 from biomedica_assets.lib.jats.reading import pmcid_of
 from biomedica_assets.lib.jats.records import AbstractSection, Article, KeywordGroup, Related
-from biomedica_assets.lib.jats.text import text_of
+from biomedica_assets.lib.jats.text import text_of, texts
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name, words
 
 # Dates that are never the publication of this article, and those that are taken only where there is no other.
@@ -129,7 +130,7 @@ def _pmcid(meta: Element | None) -> tuple[int | None, int | None]:
     for element in _children(meta, "article-id"):
         if number is None:
             number = pmcid_of(element)
-        if element.get("pub-id-type") == "pmcid-ver" and (match := re.search(r"\.(\d+)\s*$", element.text or "")):
+        if element.get("pub-id-type") == "pmcid-ver" and (match := re.search(r"\.(\d+)\s*$", "".join(texts(element)))):
             version = int(match[1])
     return number, version
 
@@ -250,7 +251,9 @@ def _name(holder: Element) -> str | None:
             if stated:
                 text = ", ".join(filter(None, stated))
             elif "contrib-group" in parts:  # the members of a collaboration stand below its name
-                text = " ".join((element.text or "").split())
+                # Up to its first element; comments and processing instructions in the name change nothing.
+                nodes = itertools.takewhile(lambda child: not LOCAL_NAMES[child.tag], element)
+                text = " ".join("".join([element.text or "", *(node.tail or "" for node in nodes)]).split())
             else:
                 text = _line(element)
         if text:

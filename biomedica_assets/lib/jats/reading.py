@@ -19,6 +19,7 @@ import re
 from lxml import etree
 
 from biomedica_assets.lib.errors import BiomedicaError, RejectReason
+from biomedica_assets.lib.jats.text import texts
 from biomedica_assets.lib.jats.vocabulary import Element, local_name
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -60,13 +61,32 @@ def read_article(data: bytes, wanted_pmcid: int | None = None) -> tuple[Element,
     Raises:
         UnreadableXml: it is too large, not well-formed, forbidden, or holds no JATS article.
     """
+    jats, _ = read_articles(data)
+    chosen = jats[0]
+    if wanted_pmcid is not None and len(jats) > 1:
+        chosen = next((article for article in jats if stated_pmcid(article) == wanted_pmcid), chosen)
+    return chosen, len(jats) - 1
+
+
+def read_articles(data: bytes) -> tuple[list[Element], int]:
+    """Parse a file and find all articles in it.
+
+    Args:
+        data: bytes of the file, in any encoding it declares.
+
+    Returns:
+        The ``article`` elements that have JATS content, at least one, and how many have none.
+
+    Raises:
+        UnreadableXml: as for ``read_article``.
+    """
     if len(data) > MAX_BYTES:
         raise UnreadableXml(RejectReason.XML_TOO_LARGE, f"the file has {len(data):,} bytes, the limit is {MAX_BYTES:,}")
     root = _parse(data)
     # UTF-16 and UTF-32 hold zero bytes; there the search on bytes says nothing, so the tree is searched.
     if _NAMED_ENTITY.search(data) or b"\0" in data[:64]:
         _replace_entities(root)
-    return _find_article(root, wanted_pmcid)
+    return _find_articles(root)
 
 
 def _parse(data: bytes) -> Element:
@@ -136,7 +156,7 @@ def _put_text(node: Element, text: str) -> None:
         parent.remove(node)
 
 
-def _find_article(root: Element, wanted_pmcid: int | None) -> tuple[Element, int]:
+def _find_articles(root: Element) -> tuple[list[Element], int]:
     if local_name(root) == "article":
         articles = [root]
     else:
@@ -149,10 +169,7 @@ def _find_article(root: Element, wanted_pmcid: int | None) -> tuple[Element, int
         raise UnreadableXml(
             RejectReason.XML_NOT_JATS, f"no JATS article: the root is {found}, expected <article> or a wrapper of it"
         )
-    chosen = jats[0]
-    if wanted_pmcid is not None and len(jats) > 1:
-        chosen = next((article for article in jats if stated_pmcid(article) == wanted_pmcid), chosen)
-    return chosen, len(jats) - 1
+    return jats, len(articles) - len(jats)
 
 
 def stated_pmcid(article: Element) -> int | None:
@@ -178,7 +195,8 @@ def pmcid_of(identifier: Element) -> int | None:
     kind = (identifier.get("pub-id-type") or "").casefold()
     if kind not in _PMCID_TYPES:
         return None
-    text = identifier.text or ""
+    # Not ``.text``: a comment or processing instruction in it would cut the number.
+    text = "".join(texts(identifier))
     if kind == "accession" and "PMC" not in text:
         return None
     match = _PMCID.fullmatch(text)

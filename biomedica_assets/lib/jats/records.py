@@ -7,11 +7,12 @@ become table rows (``rows.py``). Nothing here imports Polars, so that ``biomedic
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from biomedica_assets.lib.jats.rights import Decision
 
-VERSION = "3"
+VERSION = "4"
 """Version of the parser: bump it when any record of any article can come out differently."""
 
 
@@ -40,16 +41,21 @@ class Caption:
 
     Attributes:
         text: title and paragraphs, one line each.
+        reading: the same in the reading form, in which no number changes its value (see ``reading_form.py``).
         title: the title alone.
         xml: the caption element as XML, namespaces declared; None if it was not asked for.
-        inherited: True if it belongs to the group and the figure has none of its own.
+        inherited: True if it belongs to what is around the figure, which has none of its own.
+        source: what it was read from: ``caption``, ``p`` (a legend given as paragraphs of the figure), or, inherited,
+            ``fig-group`` or ``fig``.
         language: language in force.
     """
 
     text: str
+    reading: str
     title: str | None
     xml: str | None
     inherited: bool
+    source: str
     language: str | None
 
 
@@ -248,11 +254,19 @@ class Article:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ParsedArticle:
-    """Everything the parser found in one file: figures and mentions in document order."""
+    """Everything the parser found in one article, in document order.
+
+    Attributes:
+        article: what the front matter says.
+        figures: its figures.
+        mentions: blocks of text by the figures that they cite; the text of a block is one string, however many.
+        n_inferred_left_out: mentions that ranges and groups imply beyond the limit of ``mentions.MOST_INFERRED``.
+    """
 
     article: Article
     figures: tuple[Figure, ...]
     mentions: tuple[Mention, ...]
+    n_inferred_left_out: int = 0
 
 
 _ARTICLE_FIELDS = tuple(
@@ -276,27 +290,51 @@ def article_json(article: Article) -> dict[str, Any]:
 
 
 def figure_json(figure: Figure) -> dict[str, Any]:
-    """Plain values of a figure; ``caption`` is the text of its own caption, null if it has none."""
+    """Plain values of a figure.
+
+    ``caption`` is the text of its own caption, null if it has none; ``caption_inherited`` that of what is around it.
+    ``caption_reading`` is the reading form of whichever there is, ``caption_source`` says which.
+    """
     plain: dict[str, Any] = {name: getattr(figure, name) for name in _FIGURE_FIELDS}
     own = figure.caption if figure.caption and not figure.caption.inherited else None
     plain["caption"] = own.text if own else None
     plain["caption_title"] = own.title if own else None
+    found = figure.caption
+    plain["caption_reading"] = found.reading if found else None
+    plain["caption_source"] = found.source if found else None
+    plain["caption_inherited"] = found.text if found and found.inherited else None
     plain["graphics"] = [{name: getattr(graphic, name) for name in _GRAPHIC_FIELDS} for graphic in figure.graphics]
     return plain
 
 
 def mention_json(mention: Mention) -> dict[str, Any]:
-    """Plain values of a mention; ``start`` and ``end`` are the first of ``spans``."""
+    """Plain values of a mention: places in the text of its paragraph; ``start`` and ``end`` are the first of them."""
     start, end = mention.spans[0]
     return {
         "figure_id": mention.figure_id,
-        "text": mention.text,
+        "paragraph": paragraph_id(mention),
         "start": start,
         "end": end,
         "spans": mention.spans,
-        "block": mention.block,
-        "place": mention.place,
-        "section": mention.section,
         "inferred": mention.inferred,
-        "ordinal": mention.ordinal,
     }
+
+
+def paragraphs_json(mentions: Iterable[Mention]) -> list[dict[str, Any]]:
+    """The blocks of text that cite figures, each once."""
+    found: dict[int, dict[str, Any]] = {}
+    for mention in mentions:
+        if mention.ordinal not in found:
+            found[mention.ordinal] = {
+                "id": paragraph_id(mention),
+                "text": mention.text,
+                "section": mention.section,
+                "block": mention.block,
+                "place": mention.place,
+            }
+    return list(found.values())
+
+
+def paragraph_id(mention: Mention) -> str:
+    """Name of a block within its article."""
+    return f"p{mention.ordinal}"

@@ -13,6 +13,8 @@ from biomedica_assets.lib import licenses
 from biomedica_assets.lib.jats.records import VERSION, Article, Figure, Mention, ParsedArticle
 
 Row = dict[str, Any]
+MOST_TEXT = 4_000
+"""Most characters of a block in a row of ``mentions``; of the corpus's blocks fewer than one in 100 is longer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ def _caption(article_id: str, figure: Figure) -> Row:
         "figure_id": figure.figure_id,
         "article_id": article_id,
         "caption": caption.text,
+        "caption_reading": caption.reading,
+        "source": caption.source,
         "title": caption.title,
         "xml": caption.xml,
         "inherited": caption.inherited,
@@ -110,17 +114,40 @@ def _caption(article_id: str, figure: Figure) -> Row:
     }
 
 
+def _excerpt(mention: Mention) -> tuple[str, int]:
+    """The block's text, of a long one what stands around the first citation, and where in the block it begins.
+
+    A block that cites 8 000 figures has 8 000 mentions: with all of its text in each, 1.5 MB of XML were 1.28 GB.
+    """
+    whole = mention.text
+    if len(whole) <= MOST_TEXT:
+        return whole, 0
+    first, last = mention.spans[0]
+    begin = max(0, min(first - MOST_TEXT // 2, len(whole) - MOST_TEXT))
+    end = max(begin + MOST_TEXT, last)
+    # Between words, but never into the citation.
+    if begin and (blank := whole.find(" ", begin, first)) >= 0:
+        begin = blank + 1
+    if end < len(whole) and (blank := whole.rfind(" ", last, end)) >= 0:
+        end = blank
+    return whole[begin:end], begin
+
+
 def _mention(article_id: str, mention: Mention) -> Row:
-    start, end = mention.spans[0]
+    text, offset = _excerpt(mention)
+    spans = [(a - offset, b - offset) for a, b in mention.spans if a >= offset and b <= offset + len(text)]
+    start, end = spans[0]
     return {
         "mention_id": f"{mention.figure_id}-m{mention.ordinal}",
         "figure_id": mention.figure_id,
         "article_id": article_id,
         "ordinal": mention.ordinal,
-        "text": mention.text,
+        "text": text,
+        "text_start": offset,
+        "paragraph_chars": len(mention.text),
         "start": start,
         "end": end,
-        "spans": [{"start": a, "end": b} for a, b in mention.spans],
+        "spans": [{"start": a, "end": b} for a, b in spans],
         "block": mention.block,
         "place": mention.place,
         "section": mention.section,

@@ -19,6 +19,7 @@ from biomedica_assets.lib import tables
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.jats.article import parse_article
+from biomedica_assets.lib.jats.mentions import left_out_message
 from biomedica_assets.lib.jats.reading import UnreadableXml
 from biomedica_assets.lib.jats.records import VERSION
 from biomedica_assets.lib.jats.rows import Known, Row, Rows
@@ -95,7 +96,7 @@ def parse_chunk(
     reports: list[Report] = []
     for table in (tables.ARTICLES, tables.FIGURES, tables.CAPTIONS, tables.MENTIONS):
         found: list[Row] = getattr(rows, table.name)
-        left_out = rejects if table is tables.ARTICLES else []
+        left_out = [reject for reject in rejects if reject.stage == table.name]
         manifest = lake.publish(
             table,
             chunk,
@@ -133,6 +134,11 @@ def parse_batch(batch: tuple[Known, ...]) -> _Outcome:
                 )
             else:
                 outcome.rows.add(known, parsed)
+                if parsed.n_inferred_left_out:
+                    message = left_out_message(parsed.n_inferred_left_out)
+                    outcome.rejects.append(
+                        Reject(known.article_id, tables.MENTIONS.name, RejectReason.TOO_MANY_MENTIONS, message)
+                    )
     return outcome
 
 

@@ -25,15 +25,21 @@ from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, ROLE_OF, Element, 
 _LINE = "\x1e"
 _WHITE = " \t\r\n\x1e"
 _RUN = re.compile(r"[ \t\r\n\x1e]+")
-_TEX_BODY = re.compile(r"\\begin\s*\{document\}(.*?)\\end\s*\{document\}", re.DOTALL)
+# A document around a formula; some files cut its end off.
+_TEX_BODY = re.compile(r"\\begin\s*\{document\}(.*?)(?:\\end\s*\{document\}|\Z)", re.DOTALL)
+_TEX_PREAMBLE = re.compile(
+    r"\s*(?:\\(?:documentclass|usepackage|setlength|newcommand|renewcommand|DeclareMathOperator|pagestyle)\*?\s*"
+    r"(?:(?:\[[^\]]*\]|\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+)\s*)*)+"
+)
+_TEX_END = re.compile(r"\\end\s*\{document\}\s*\Z")
 
 
 def text_of(element: Element) -> str:
     """Text of an element in the form that this module describes; ``""`` if it has none."""
     if not len(element):
         raw = element.text
-        return _words(raw) if raw and ROLE_OF[element.tag] is not Role.TEX else _Walk(element, ()).text() if raw else ""
-    return _Walk(element, ()).text()
+        return _words(raw) if raw and ROLE_OF[element.tag] is not Role.TEX else Walk(element, ()).text() if raw else ""
+    return Walk(element, ()).text()
 
 
 def lines_of(elements: Sequence[Element]) -> str:
@@ -51,26 +57,27 @@ def text_with_spans(element: Element, cited: Container[Element]) -> tuple[str, l
     Returns:
         The text, and (xref, start, end) in document order; an empty xref has start = end.
     """
-    return _Walk(element, cited).text_with_spans()
+    return Walk(element, cited).text_with_spans()
 
 
-class _Walk:
+class Walk:
     """One walk through a block, collecting pieces of text and where citations begin and end among them."""
 
-    __slots__ = ("_cited", "_marks", "_pieces")
+    __slots__ = ("_cited", "_marks", "pieces")
 
     def __init__(self, element: Element, cited: Container[Element]) -> None:
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
         self._cited = cited
         self._marks: list[tuple[Element, int, int]] = []
         role = ROLE_OF[element.tag]
         if role in _FORMULAE:
             self._formula(element, role)
         else:
-            self._inside(element, skip_tex=False)
+            self.inside(element, skip=0)
 
-    def _inside(self, element: Element, skip_tex: bool) -> None:
-        pieces, roles = self._pieces, ROLE_OF
+    def inside(self, element: Element, skip: int) -> None:
+        """What an element holds, its tail left out; ``skip`` says which forms of a formula are there twice."""
+        pieces, roles = self.pieces, ROLE_OF
         if text := element.text:
             pieces.append(text)
         for child in element:
@@ -78,75 +85,92 @@ class _Walk:
             if role <= _XREF:
                 first = len(pieces)
                 if len(child):
-                    self._inside(child, skip_tex)
+                    self.inside(child, skip)
                 elif inner := child.text:
-                    pieces.append(inner)
+                    self.leaf(child, inner)
                 if role and child in self._cited:
                     self._marks.append((child, first, len(pieces)))
             else:
-                self._other(child, role, skip_tex)
+                self._other(child, role, skip)
             if tail := child.tail:
                 pieces.append(tail)
 
-    def _other(self, child: Element, role: Role, skip_tex: bool) -> None:
-        pieces = self._pieces
+    def leaf(self, element: Element, inner: str) -> None:
+        """Text of an inline element without children."""
+        self.pieces.append(inner)
+
+    def _other(self, child: Element, role: Role, skip: int) -> None:
+        pieces = self.pieces
         if role is Role.LINE:
             pieces.append(_LINE)
-            self._inside(child, skip_tex)
+            self.inside(child, skip)
             pieces.append(_LINE)
         elif role is Role.SPACED:
             pieces.append(" ")
-            self._inside(child, skip_tex)
+            self.inside(child, skip)
             pieces.append(" ")
         elif role is Role.FLOAT:
             # An inline picture stands for a character; every other float is set off from the text around it.
             if LOCAL_NAMES[child.tag] not in _INLINE_FLOATS:
                 pieces.append(" ")
-        elif role not in _SILENT and not (role is Role.TEX and skip_tex):
+        elif role is Role.TEXTUAL:
+            if not skip:
+                self.inside(child, skip)
+        elif role is Role.TEX:
+            if skip < _NO_TEX:
+                self._formula(child, role)
+        elif role is Role.ALTERNATIVES:
+            if (form := _one_form(child)) is not None and not (skip and _rank(form) >= _RANK_OF[skip]):
+                self._other(form, ROLE_OF[form.tag], skip=0)
+        elif role not in _SILENT:
             self._formula(child, role)
 
     def _formula(self, element: Element, role: Role) -> None:
         if role is Role.MATH:
-            self._math(element)
+            self.math(element)
         elif role is Role.TEX:
-            raw = "".join(_texts(element))
+            raw = "".join(texts(element))
             body = _TEX_BODY.search(raw)
-            self._pieces.append(body[1] if body else raw)
+            self.pieces.append(body[1] if body else _TEX_END.sub("", _TEX_PREAMBLE.sub("", raw, count=1)))
         elif role is Role.ALTERNATIVES:
             if (form := _one_form(element)) is not None:
-                self._other(form, ROLE_OF[form.tag], skip_tex=False)
+                self._other(form, ROLE_OF[form.tag], skip=0)
         else:
             around = [" "] if role is Role.DISPLAY else []
-            self._pieces += around
-            self._inside(element, next(element.iterdescendants("{*}math"), None) is not None)
-            self._pieces += around
+            self.pieces += around
+            self.inside(element, _others_to_skip(element))
+            self.pieces += around
 
-    def _math(self, element: Element) -> None:
+    def math(self, element: Element) -> None:
+        """A formula in MathML as its plain text."""
         if next(element.iterdescendants(*_NOT_SHOWN), None) is None:
             raw: bytes = etree.tostring(element, method="text", encoding="utf-8", with_tail=False)
-            self._pieces.append(raw.decode())
+            self.pieces.append(raw.decode())
             return
         if text := element.text:
-            self._pieces.append(text)
+            self.pieces.append(text)
         for child in element:
             if LOCAL_NAMES[child.tag] not in _NOT_MATH:
-                self._math(child)
+                self.math(child)
             if tail := child.tail:
-                self._pieces.append(tail)
+                self.pieces.append(tail)
 
     def text(self) -> str:
         """Text of the whole walk."""
-        return _collapse("".join(self._pieces))
+        return collapse("".join(self.pieces))
 
     def text_with_spans(self) -> tuple[str, list[tuple[Element, int, int]]]:
         """Text, and the citations with their spans in it."""
-        raw = "".join(self._pieces)
-        offsets = [0, *itertools.accumulate(map(len, self._pieces))]
+        raw = "".join(self.pieces)
+        offsets = [0, *itertools.accumulate(map(len, self.pieces))]
         return _collapse_with_spans(raw, [(xref, offsets[a], offsets[b]) for xref, a, b in self._marks])
 
 
 _FORMULAE = frozenset({Role.FORMULA, Role.ALTERNATIVES, Role.DISPLAY, Role.MATH, Role.TEX})
 _FORM_ORDER = {"math": 0, "tex-math": 1, "textual-form": 2}
+_NO_TEXT, _NO_TEX = 1, 2
+# From which rank on a form is one more of what is shown already.
+_RANK_OF = {_NO_TEXT: 2, _NO_TEX: 1}
 _XREF = Role.XREF  # looked up once: attributes of an enum cost a call in Python 3.11, and this loop is the hot one
 _SILENT = frozenset({Role.HIDDEN, Role.NODE})
 _INLINE_FLOATS = frozenset({"inline-graphic", "inline-media"})
@@ -154,19 +178,38 @@ _NOT_MATH = frozenset({"annotation", "annotation-xml", ""})
 _NOT_SHOWN = ("{*}annotation", "{*}annotation-xml")
 
 
+def _others_to_skip(formula: Element) -> int:
+    """Which forms beside the best one in a formula say the same again: 0 none, else ``_NO_TEXT`` or ``_NO_TEX``."""
+    if any(_has_content(math) for math in formula.iterdescendants("{*}math")):
+        return _NO_TEX
+    return _NO_TEXT if any("".join(texts(tex)).strip() for tex in formula.iterdescendants("{*}tex-math")) else 0
+
+
+def _has_content(form: Element) -> bool:
+    """Whether a form gives any text; annotations of MathML do not count."""
+    if LOCAL_NAMES[form.tag] in _NOT_MATH:
+        return False
+    if (form.text or "").strip():
+        return True
+    return any(_has_content(child) or (child.tail or "").strip() for child in form)
+
+
+def _rank(form: Element) -> int:
+    return _FORM_ORDER.get(LOCAL_NAMES[form.tag], 3)
+
+
 def _one_form(alternatives: Element) -> Element | None:
     """The child of ``alternatives`` that gives its text: MathML, else TeX, else text, else the first with any text."""
-    forms = [child for child in alternatives if ROLE_OF[child.tag] not in _SILENT]
-    forms = [form for form in forms if _FORM_ORDER.get(LOCAL_NAMES[form.tag]) == 0 or "".join(_texts(form)).strip()]
-    return min(forms, key=lambda form: _FORM_ORDER.get(LOCAL_NAMES[form.tag], 3), default=None)
+    forms = [child for child in alternatives if ROLE_OF[child.tag] not in _SILENT and _has_content(child)]
+    return min(forms, key=_rank, default=None)
 
 
-def _texts(element: Element) -> list[str]:
-    """All text below an element, comments and processing instructions left out."""
+def texts(element: Element) -> list[str]:
+    """All text below an element, in pieces; what comments and processing instructions say is left out."""
     found = [element.text or ""]
     for child in element:
         if LOCAL_NAMES[child.tag]:
-            found += _texts(child)
+            found += texts(child)
         found.append(child.tail or "")
     return found
 
@@ -180,7 +223,7 @@ def _words(raw: str) -> str:
     return b" ".join(raw.encode().split()).decode()
 
 
-def _collapse(raw: str) -> str:
+def collapse(raw: str) -> str:
     """Lines with their white space collapsed, empty ones left out."""
     if _LINE in raw:
         return "\n".join(filter(None, map(_words, raw.split(_LINE))))

@@ -81,6 +81,8 @@ class Role(enum.IntEnum):
     """TeX."""
     NODE = 11
     """A comment or processing instruction."""
+    TEXTUAL = 12
+    """A formula as plain text, beside other forms of it."""
 
 
 ROLES: Mapping[str, Role] = {
@@ -106,6 +108,7 @@ ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("disp-formula", "disp-formula-group"), Role.DISPLAY),
     "math": Role.MATH,
     "tex-math": Role.TEX,
+    "textual-form": Role.TEXTUAL,
     "xref": Role.XREF,
 }
 

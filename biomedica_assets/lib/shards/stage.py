@@ -21,7 +21,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURES, IMAGES, MENTIONS, SHARDS
 
-VERSION = "shards-1"
+VERSION = "shards-2"
 
 # Member extension by format; the ones webdataset, datasets and open_clip know. open_clip_train reads jpg, png and webp.
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "gif": "gif", "tiff": "tif", "webp": "webp", "bmp": "bmp"}
@@ -111,7 +111,7 @@ def _joined(lake: Lake, chunk: str) -> pl.DataFrame:
     )
     captions = lake.read(CAPTIONS, chunk).select(
         "figure_id",
-        "caption",
+        pl.col("caption_reading").alias("caption"),
         pl.col("title").alias("caption_title"),
         pl.col("inherited").alias("caption_inherited"),
         pl.col("language").alias("caption_language"),

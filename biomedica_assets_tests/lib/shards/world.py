@@ -58,7 +58,14 @@ class World:
         self.figures.append(figure(figure_id, article_id, [], license_code=code, license_group=group, **figure_values))
         if caption is not None:
             self.captions.append(
-                row_of(CAPTIONS, figure_id=figure_id, article_id=article_id, caption=caption, xml="<caption/>")
+                row_of(
+                    CAPTIONS,
+                    figure_id=figure_id,
+                    article_id=article_id,
+                    caption=caption,
+                    caption_reading=caption,
+                    xml="<caption/>",
+                )
             )
         for i, text in enumerate(mentions):
             self.mentions.append(
