@@ -3,7 +3,7 @@
 import dagster as dg
 
 from biomedica_assets import assets, checks, partitions, resources, settings
-from biomedica_assets.automation import jobs, schedules, sensors, upkeep
+from biomedica_assets.automation import bringing, jobs, schedules, sensors, upkeep
 
 
 def build(values: settings.Settings, progress: resources.Progressing | None = None) -> dg.Definitions:
@@ -18,7 +18,7 @@ def build(values: settings.Settings, progress: resources.Progressing | None = No
         assets=dg.load_assets_from_package_module(assets, include_specs=True),
         asset_checks=dg.load_asset_checks_from_package_module(checks),
         resources=resources.build(values, progress),
-        jobs=[*jobs.ALL, *upkeep.ALL],
+        jobs=[*bringing.ALL, *jobs.ALL, *upkeep.ALL],
         schedules=schedules.ALL,
         sensors=sensors.ALL,
         # A run is a process of its own, and the steps of a chunk depend on one another: a process for each of them

@@ -1,6 +1,6 @@
 """Jobs: named selections of the graph for the UI, schedules and sensors.
 
-Belongs here: which assets run together, and the tags that limit how many such runs there are at once.
+Belongs here: which assets or checks run together. Jobs that make what is out of date and nothing else: ``bringing``.
 Concept: https://docs.dagster.io/guides/build/jobs
 """
 
@@ -14,29 +14,6 @@ refresh_inventory = dg.define_asset_job(
     description="Read the newest complete inventory and report which chunks changed.",
 )
 
-chunk_pipeline = dg.define_asset_job(
-    "chunk_pipeline",
-    selection=dg.AssetSelection.assets(
-        "article_index",
-        "article_xml",
-        "article_heads",
-        "articles",
-        "figures",
-        "captions",
-        "mentions",
-        "images",
-        "shards",
-    ),
-    description="One chunk from its listing to its training shards.",
-)
-
-# As text and materializable: a graph that leaves annotation out, or takes the votes as given, is then no error.
-count_votes = dg.define_asset_job(
-    "count_votes",
-    selection=dg.AssetSelection.from_string("key:expert_votes or key:annotations").materializable(),
-    description="Take in the votes that were given and decide anew what each cluster shows.",
-)
-
 check_everything = dg.define_asset_job(
     "check_everything",
     selection=dg.AssetSelection.checks_for_assets(ROOT),
@@ -44,4 +21,4 @@ check_everything = dg.define_asset_job(
     "`biomedica run` and `refresh` ask it when they are done.",
 )
 
-ALL = [refresh_inventory, chunk_pipeline, count_votes, check_everything]
+ALL = [refresh_inventory, check_everything]

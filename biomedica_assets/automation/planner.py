@@ -12,9 +12,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from biomedica_assets import configs
 from biomedica_assets.lib.lineage import listed, stale
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES, Table
+from biomedica_assets.settings import Settings
 
 Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]
 """Asset -> function from a partition to the settings that shape it, as its manifest would record them."""
@@ -76,6 +78,39 @@ class Planner:
             if found.intersection(self.parents(asset)) and self.executable(asset):
                 found.add(asset)
         return found
+
+    def ancestors(self, assets: Iterable[str]) -> set[str]:
+        """The assets and everything they are made of."""
+        found = set(assets)
+        for asset in reversed(self.assets):
+            if asset in found:
+                found |= set(self.parents(asset))
+        return found
+
+    def makeable(self, assets: Sequence[str], at: Mapping[str, str] | None = None) -> list[str]:
+        """Those of the assets that can be made from each other and from what is there, in the order given.
+
+        What exists can be made again; partitions that another asset reports (listings, tombstones) hold nothing up.
+
+        Args:
+            assets: which.
+            at: partitioning -> the partition that is to be there; any, where none is given.
+        """
+        able: set[str] = set()
+        for asset in self.assets:
+            there = (p in able or self._exists(p, at or {}) or self._reported(p) for p in self.parents(asset))
+            if asset in assets and (self._exists(asset, at or {}) or all(there)):
+                able.add(asset)
+        return [asset for asset in assets if asset in able and self.executable(asset)]
+
+    def _reported(self, asset: str) -> bool:
+        return TABLES[asset].partitioning != "none" and not self.executable(asset)
+
+    def _exists(self, asset: str, at: Mapping[str, str]) -> bool:
+        table = TABLES[asset]
+        if table.partitioning == "none" or table.partitioning in at:
+            return self._versions.manifest(table, at.get(table.partitioning)) is not None
+        return bool(self._lake.partitions(table))
 
     def together(self, asset: str) -> set[str]:
         """Assets made by the same step, ``asset`` included."""
@@ -139,8 +174,9 @@ class Planner:
     def behind(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
         """Everything that is out of date, and everything below it that waits for it (``Cause.WAITS``), wave by wave."""
         wanted = set(self.assets if assets is None else assets)
+        above = self.ancestors(wanted)
         late: set[tuple[str, str | None]] = set()
-        for asset in (asset for asset in self.assets if not self.executable(asset)):
+        for asset in (asset for asset in self.assets if asset in above and not self.executable(asset)):
             # What others report (listings, votes) is never out of date in itself, but it can be damaged.
             table = TABLES[asset]
             for partition in [None] if table.partitioning == "none" else self._lake.partitions(table):
@@ -148,7 +184,7 @@ class Planner:
                     late.add((asset, partition))
                     if asset in wanted:
                         yield Stale(asset, partition, tuple(why))
-        for wave in self.waves(self.assets):
+        for wave in self.waves(above):
             for partition in self.partitions(wave.partitioning):
                 for asset in wave.assets:
                     why = self.reasons(asset, partition)
@@ -182,3 +218,13 @@ class Planner:
     @staticmethod
     def _table(asset: str) -> Table:
         return TABLES[asset]
+
+
+def open_planner(values: Settings, graph: AssetGraph) -> Planner:
+    """The planner of a data directory.
+
+    Args:
+        values: its settings.
+        graph: the whole graph, resolved.
+    """
+    return Planner(graph, Lake(values.data_dir), configs.expected(values), lambda: configs.recipes(values))

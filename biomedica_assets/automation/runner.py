@@ -6,7 +6,7 @@ telling what happened. What is current is not run again.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.execution.execution_result import ExecutionResult
@@ -103,6 +103,7 @@ def walk(
     listener: Listener | None = None,
     prune: Callable[[Wave, str | None], bool] | None = None,
     most_runs: int | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Make everything that is out of date, wave by wave.
 
@@ -116,6 +117,7 @@ def walk(
         listener: told about progress.
         prune: returns True for a (wave, partition) that is to be left alone.
         most_runs: stop after so many runs; None goes on to the end.
+        tags: of every run.
 
     Returns:
         What was run, what was made and what failed. A failed partition does not stop the others; what depends on it is
@@ -123,7 +125,7 @@ def walk(
     """
     told, began = listener or Listener(), time.monotonic()
     assets = list(select) if select is not None else planner.assets
-    walking = _Walk(definitions, instance, planner, told, prune, most_runs)
+    walking = _Walk(definitions, instance, planner, told, prune, most_runs, tags)
     follow(planner.data_dir)
     if ROOT in assets:
         walking.root()
@@ -152,10 +154,11 @@ class _Walk:
         told: Listener,
         prune: Callable[[Wave, str | None], bool] | None,
         most_runs: int | None,
+        tags: Mapping[str, str] | None,
     ) -> None:
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._instance, self._planner, self._told, self._prune = instance, planner, told, prune
-        self._most_runs = most_runs
+        self._most_runs, self._tags = most_runs, tags
         self._blocked: set[str] = set()
         self._waited: set[str | None] = set()
         self.outcome = Outcome()
@@ -215,7 +218,7 @@ class _Walk:
 
     def _run(self, batch: Batch) -> bool:
         self._told.batch(batch)
-        result = execute(self._job, self._instance, assets=batch.assets, partition=batch.partition)
+        result = execute(self._job, self._instance, assets=batch.assets, partition=batch.partition, tags=self._tags)
         self._planner.forget()
         self.outcome.runs += 1
         made = {

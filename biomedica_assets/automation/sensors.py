@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from biomedica_assets.automation import jobs
+from biomedica_assets.automation import bringing
 from biomedica_assets.lib.annotate.ballots import votes_digest
 from biomedica_assets.lib.lineage.stale import Versions
 from biomedica_assets.lib.store.lake import Lake, input_name
@@ -22,7 +22,7 @@ CHUNKS_PER_TICK = 20
 
 
 @dg.sensor(
-    job=jobs.chunk_pipeline,
+    job=bringing.bring_chunk_up_to_date,
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="A run for each chunk whose listing is not the one its article_index was made of.",
@@ -43,10 +43,10 @@ def changed_chunks(context: dg.SensorEvaluationContext, lake: LakeResource) -> d
 
 
 @dg.sensor(
-    job=jobs.count_votes,
+    job=bringing.after_new_votes,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="A run of expert_votes when the vote files hold something that was not counted yet.",
+    description="The job after_new_votes when the vote files hold something that was not counted yet.",
 )
 def new_votes(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
     """Compares the digest of ``annotations/votes/*.jsonl`` and the register of annotators with the last tick's."""

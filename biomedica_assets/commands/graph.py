@@ -115,10 +115,9 @@ def graph_of(values: Settings, bars: Any = None) -> dg.Definitions:
 
 def planner_of(values: Settings, definitions: dg.Definitions, lake: Any) -> Planner:
     """What says which partitions are out of date."""
-    from biomedica_assets import configs
-    from biomedica_assets.automation.planner import Planner
+    from biomedica_assets.automation.planner import open_planner
 
-    return Planner(definitions.resolve_asset_graph(), lake, configs.expected(values), lambda: configs.recipes(values))
+    return open_planner(values, definitions.resolve_asset_graph())
 
 
 def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | None:

@@ -101,7 +101,7 @@ def test_votes_are_counted_when_they_changed(lake):
 def test_the_jobs_of_the_sensors_make_partitions_of_chunks(lake):
     list_chunk(lake, "PMC007-0360")
     jobs = {job.name: job for job in definitions.build(settings.Settings(data_dir=lake.root)).resolve_all_job_defs()}
-    assert "PMC007-0360" in jobs["chunk_pipeline"].partitions_def.get_partition_keys()
+    assert "PMC007-0360" in jobs["bring_chunk_up_to_date"].partitions_def.get_partition_keys()
     assert jobs["refresh_inventory"].partitions_def is None
 
 

@@ -129,12 +129,25 @@ def waits(
     """
     found: list[Reason] = []
     for parent in parents:
-        late = [k for k in upstream_partitions(lake, child, partition, parent) if (parent.name, k) in behind]
+        read = upstream_partitions(lake, child, partition, parent)
+        late = [k for k in read if (parent.name, k) in behind]
+        # What is not there yet will be read once it is: a shelf waits for a new chunk.
+        late += [
+            k for name, k in behind if name == parent.name and k not in read and _will_read(child, partition, parent, k)
+        ]
+        late.sort(key=str)
         if late:
             named = ", ".join(input_name(parent.name, key) for key in late[:_NAMED])
             more = f" and {len(late) - _NAMED:,} more" if len(late) > _NAMED else ""
             found.append(Reason(Cause.WAITS, f"for {named}{more}"))
     return found
+
+
+def _will_read(child: Table, partition: str | None, parent: Table, key: str | None) -> bool:
+    """Whether a partition of ``child`` reads partition ``key`` of ``parent`` as soon as that exists."""
+    if parent.partitioning in ("none", child.partitioning) or child.partitioning == "chunk" or key is None:
+        return False
+    return child.partitioning != "shelf" or parent.partitioning != "chunk" or chunks.shelf_of_chunk(key) == partition
 
 
 class Versions:
