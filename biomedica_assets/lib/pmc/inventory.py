@@ -32,6 +32,8 @@ VERSION = "1"
 FOLDER = "inventory"
 ROWS_DIGEST = "rows_digest"
 KEPT = 2
+LOOK = ".look"
+"""Stands before the number of a further look at a directory that holds the same as at the look before."""
 # Out-of-range versions are named one by one up to this many; a setting that cuts off millions is stated as a count.
 MOST_NAMED = 1000
 
@@ -59,7 +61,8 @@ def refresh_inventory(
 
     The newest snapshot counts if its manifest and all parts are there and match their MD5, else the one before. A local
     directory without any inventory is listed by looking into it; the report's metrics say so (``listed_by``).
-    A version is dropped when two complete snapshots in a row miss it and the source answers 404 for it.
+    A version is dropped when two complete snapshots in a row miss it and the source answers 404 for it; for a directory
+    that is looked into, each refresh counts as a snapshot while something it had before is missing.
     Only chunks whose rows changed, or that have no partition, are written.
 
     Args:
@@ -145,8 +148,11 @@ def _take(source: PmcSource, folder: Path, kept: _Taken | None, progress: Progre
             "folders: is this the right directory?" + "".join(f" {reason}." for reason in skipped)
         )
     name = f"looked-{_digest(found)}"
-    if kept and kept.name == name:
-        return dataclasses.replace(kept, skipped=tuple(skipped))
+    if kept and kept.name.split(LOOK)[0] == name:
+        # What this directory lost, it lost once: without a further look nothing would ever decide about it.
+        if not listing.awaits_look(folder / f"{kept.name}.parquet"):
+            return dataclasses.replace(kept, skipped=tuple(skipped))
+        name = f"{name}{LOOK}{int(kept.name.partition(LOOK)[2] or 1) + 1}"
     with listing.database(folder) as db:
         loaded = listing.load_objects(db, found)
         _compare(db, source, folder, kept, name)

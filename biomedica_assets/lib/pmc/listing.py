@@ -225,6 +225,12 @@ def out_of_range(path: Path, max_pmcid: int, most: int) -> tuple[int, list[tuple
     return n, beyond.select("pmcid", "version").head(most).collect().rows()
 
 
+def awaits_look(path: Path) -> bool:
+    """Whether a listing keeps versions that it missed, so that another look has to decide about them."""
+    missing = pl.scan_parquet(path).filter(pl.col("absent") > 0, ~pl.col("gone"))
+    return not missing.head(1).collect().is_empty()
+
+
 def rows_between(path: Path, first: int, last: int) -> pl.DataFrame:
     """Rows of a listing from PMCID ``first`` to ``last``, both included, in order; reads no more than it must."""
     return pl.scan_parquet(path).filter(pl.col("pmcid").is_between(first, last)).collect()

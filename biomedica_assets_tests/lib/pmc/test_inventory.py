@@ -262,6 +262,45 @@ def test_a_directory_without_inventory_is_listed_by_looking_and_the_report_says_
     assert refresh(lake, open_source(mirror.root)).changed == {}
 
 
+def test_what_a_looked_at_directory_lost_is_dropped_at_the_second_look_although_nothing_else_changes(mirror, lake):
+    """``aws s3 sync --delete`` takes an article away once, and the directory stays as it is from then on."""
+    for article in ("PMC1.1", "PMC2.1"):
+        mirror.article(article)
+    here = open_source(mirror.root)
+    refresh(lake, here)
+    mirror.remove("PMC2.1")
+    first = refresh(lake, here)
+    assert (listed(lake), first.changed, first.report.metrics["absent"]) == ({"PMC1.1", "PMC2.1"}, {}, 1)
+    second = refresh(lake, here)
+    assert (listed(lake), list(second.changed)) == ({"PMC1.1"}, ["PMC000-0000"])
+    assert lake.read_rejects(CHUNK_LISTING, "PMC000-0000").select("article_id", "reason").rows() == [
+        ("PMC2.1", "removed")
+    ]
+    assert refresh(lake, here).changed == {}
+    settled = tree(lake.root)
+    assert refresh(lake, here).changed == {}
+    assert tree(lake.root) == settled
+
+
+def test_an_article_that_is_back_at_the_second_look_was_never_away(mirror, lake):
+    for article in ("PMC1.1", "PMC2.1"):
+        mirror.article(article)
+    here, away = open_source(mirror.root), mirror.root.parent / "away"
+    refresh(lake, here)
+    before = lake.version(CHUNK_LISTING, "PMC000-0000")
+    away.mkdir()
+    for name in ("PMC2.1", "metadata/PMC2.1.json"):
+        shutil.move(mirror.root / name, away / name.replace("/", "-"))
+    refresh(lake, here)
+    for name in ("PMC2.1", "metadata/PMC2.1.json"):
+        shutil.move(away / name.replace("/", "-"), mirror.root / name)
+    assert refresh(lake, here).changed == {}
+    assert lake.version(CHUNK_LISTING, "PMC000-0000") == before
+    mirror.remove("PMC2.1")
+    refresh(lake, here)
+    assert listed(lake) == {"PMC1.1", "PMC2.1"}, "one look is not two in a row"
+
+
 def test_the_bucket_without_inventory_is_an_error_that_says_what_to_do(bucket, mirror, lake):
     mirror.article("PMC1.1")
     with pytest.raises(PermanentFailure, match="aws s3 sync"):
