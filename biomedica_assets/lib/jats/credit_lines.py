@@ -32,6 +32,13 @@ _SPOKEN = re.compile(
     r"|\bcc[\s\u2010\u2011-]?(?:by|0|zero)\b|adapted|adopted|modified|redrawn|redrafted|courtesy|credit",
     re.I,
 )
+_WORDS = (
+    "permis", "genehmigung", "autori", "©", "copyr", "copyw", "rights", "reproduced", "re-produced", "reprinted",
+    "re-printed", "republished", "re-published", "licen", "creative", "adapted", "adopted", "modified", "redrawn",
+    "redrafted", "courtesy", "credit",
+)  # fmt: skip
+_CC = re.compile(r"cc[\s\u2010\u2011-]?(?:by|0|zero)\b")
+_C_AND_YEAR = re.compile(r"\(c\)\s*(?:19|20)\d\d")
 _SENTENCE_END = re.compile(
     r"\n|(?<=[.!?;])(?<!\bet al\.)(?<!\bal\.)(?<!\b[Ff]ig\.)(?<!\b[Ff]igs\.)(?<!\b[Rr]ef\.)(?<!\b[Rr]efs\.)"
     r"(?<!\b[A-Z]\.)\s+(?=[A-Z©(\[])"
@@ -155,7 +162,7 @@ def read_credit(text: str, article_copyright: str | None = None) -> Credit | Non
     Returns:
         None if no sentence meets a rule.
     """
-    if not _SPOKEN.search(text):
+    if not _may_speak(text) or not _SPOKEN.search(text):
         return None
     sentences = [found for found in _SENTENCE_END.split(text) if found]
     met: list[tuple[str, str, bool, tuple[str, ...]]] = []
@@ -175,6 +182,21 @@ def read_credit(text: str, article_copyright: str | None = None) -> Credit | Non
     rule = min((found[0] for found in met), key=_ORDER.index)
     codes = tuple(dict.fromkeys(code for found in met for code in found[3]))
     return Credit(rule, " ".join(found[1] for found in met), any(found[2] for found in met), codes)
+
+
+def _may_speak(text: str) -> bool:
+    """Whether ``_SPOKEN`` can match at all: substrings are found at memory speed, its alternatives one by one.
+
+    Nine captions of ten hold none of them; the expression on all of them took a seventh of parsing.
+    """
+    plain = text.casefold()
+    for word in _WORDS:  # not any(): its generator costs as much as the tests
+        if word in plain:
+            return True
+    return (
+        ("cc" in plain and _CC.search(plain) is not None)
+        or ("(c)" in plain and _C_AND_YEAR.search(plain) is not None)  # a quarter of captions have a panel (c)
+    )
 
 
 def same_copyright(one: str | None, other: str | None) -> bool:

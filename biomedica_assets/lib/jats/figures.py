@@ -272,9 +272,10 @@ def _caption_of(children: dict[str, list[Element]], language: str | None, *, sou
             title = text_of(first) or None if first is not None else None
             # A legend in paragraphs beside a caption goes on where that ends.
             more = [p for p in children.get("p", ()) if text_of(p)] if not inherited else []
+            reading = caption_text(element, reading=True) if has_position(element) else text
             return Caption(
-                "\n".join([text, *map(text_of, more)]),
-                "\n".join([caption_text(element, reading=True), *map(_reading, more)]),
+                "\n".join([text, *map(text_of, more)]) if more else text,
+                "\n".join([reading, *map(_reading, more)]) if more else reading,
                 title,
                 _xml_of([element, *more]) if xml else None,
                 inherited,

@@ -154,26 +154,26 @@ def _linear(element: Element) -> tuple[str, bool]:  # noqa: PLR0911 - a case for
         return " ", False
     if name in _TOKENS:
         return _token(element), False
+    if name == "mmultiscripts":
+        return _multiscripts(element), True
     parts = [child for child in element if LOCAL_NAMES[child.tag] not in _NOTHING or LOCAL_NAMES[child.tag] == "none"]
-    lines = [_linear(child)[0] for child in parts]
-    if name == "semantics":
-        return _linear(parts[0]) if parts else ("", False)
-    if name in _STACKED and len(parts) >= _STACKED[name]:
-        return _stacked(name, element, lines), True
-    if name == "msqrt":
-        return f"√{_atom(_row(parts))}", True
     if name == "mtable":
         rows = [", ".join(_linear(cell)[0] for cell in row if LOCAL_NAMES[cell.tag]) for row in parts]
         return f"[{'; '.join(rows)}]", True
-    if name == "mmultiscripts":
-        return _multiscripts(element), True
+    # Each part is written once, whatever becomes of it: twice would double the cost with every level of nesting.
+    written = [_linear(part) for part in parts[:1] if name == "semantics"] or [_linear(part) for part in parts]
+    if name == "semantics":
+        return written[0] if written else ("", False)
+    if name in _STACKED and len(parts) >= _STACKED[name]:
+        return _stacked(name, element, [line for line, _ in written]), True
     if name == "mfenced":
         signs = (element.get("separators") or ",").replace(" ", "") or ","
-        inside = lines[0] if lines else ""
-        for i, line in enumerate(lines[1:]):
+        inside = written[0][0] if written else ""
+        for i, (line, _) in enumerate(written[1:]):
             inside += signs[min(i, len(signs) - 1)] + line
         return f"{element.get('open', '(')}{inside}{element.get('close', ')')}", True
-    return _row(parts, element.text), any(_linear(part)[1] for part in parts)
+    row = _row(parts, written, element.text)
+    return (f"√{_atom(row)}", True) if name == "msqrt" else (row, any(made_up for _, made_up in written))
 
 
 _STACKED = {
@@ -216,23 +216,27 @@ def _multiscripts(element: Element) -> str:
     return f"{written[0]}{gap}{_atom(base)}{written[1]}"
 
 
-def _row(parts: Sequence[Element], text: str | None = None) -> str:
+def _row(parts: Sequence[Element], lines: Sequence[tuple[str, bool]], text: str | None) -> str:
     """Neighbours on one line; a blank where letters or digits of a made-up part would join what stands beside it."""
     out, out_made_up = " ".join((text or "").split()), False
-    for part in parts:
-        written, made_up = _linear(part)
+    for part, (written, made_up) in zip(parts, lines, strict=True):
         if out and written and (made_up or out_made_up) and _is_word(out[-1]) and _is_word(written[0]):
             out += " "
         out, out_made_up = out + written, made_up if written else out_made_up
         tail = " ".join((part.tail or "").split())
         if tail:
             out, out_made_up = out + tail, False
+    if _TIMES not in out:
+        return out
     # Times that is not printed: it must not make one number of two.
     return re.sub(rf"{_TIMES}", "", re.sub(rf"(?<=\d){_TIMES}+(?=\d)", "·", out))
 
 
 def _token(element: Element) -> str:
-    raw = "".join(texts(element)).translate(_UNSEEN)
+    raw = (element.text or "") if not len(element) else "".join(texts(element))
+    if raw.isascii() and raw.isalnum():
+        return raw
+    raw = raw.translate(_UNSEEN)
     return " ".join(raw.split()) if raw.strip() else " " if raw else ""
 
 

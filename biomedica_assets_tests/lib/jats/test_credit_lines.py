@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biomedica_assets.lib.jats import credit_lines
 from biomedica_assets.lib.jats.credit_lines import read_credit, same_copyright
 
 TAKEN = {
@@ -144,3 +145,33 @@ def test_no_words_before_a_credit_line_hide_it(before: str, line: str) -> None:
     found = read_credit(f"{before}\n{line}")
     assert found is not None
     assert found.withheld or found.codes or "(b)" in before.casefold()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Permission",
+                "PERMIS",
+                "genehmigung",
+                "autorización",
+                "autorisation",
+                "©",
+                "(C) 2019",
+                "( c )",
+                "Copyright",
+            ]
+        )
+        | st.sampled_from(
+            ["copywrite", "rights", "Re-produced", "reprinted", "republished", "licence", "License", "adapted"]
+        )
+        | st.sampled_from(
+            ["creative common", "CC BY", "cc-by", "CC0", "cc\u20110", "cc zero", "accby", "credits", "x", ". "]
+        ),
+        max_size=4,
+    )
+)
+def test_the_quick_look_misses_nothing_that_the_rules_would_see(words):
+    text = " ".join(words)
+    assert not credit_lines._SPOKEN.search(text) or credit_lines._may_speak(text)
