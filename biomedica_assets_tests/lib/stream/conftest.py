@@ -54,6 +54,7 @@ def build(
     samples: int = 10,
     exts: tuple[str, ...] = ("jpg",),
     draw: Callable[[random.Random], bytes] = lambda rng: rng.randbytes(rng.randrange(1, 3000)),
+    record: Callable[[str], dict[str, object]] = lambda key: {},
 ) -> Physical:
     """Deterministic ustar shards as tarfile writes them: per sample the image with the bytes drawn, .txt, .json."""
     rng = random.Random(7)
@@ -67,11 +68,11 @@ def build(
                 key = key_of(number * samples + position)
                 start = tar.offset
                 image = draw(rng)
-                record = {"caption": f"caption {key}", "mentions": [{"text": f"see {key}"}], "article": {"title": None}}
+                said = {"caption": f"caption {key}", "mentions": [{"text": f"see {key}"}], "article": {"title": None}}
                 for suffix, data in (
                     (ext, image),
                     ("txt", f"text of {key}".encode()),
-                    ("json", json.dumps(record).encode()),
+                    ("json", json.dumps(said | record(key)).encode()),
                 ):
                     info = tarfile.TarInfo(f"{key}.{suffix}")
                     info.size = len(data)

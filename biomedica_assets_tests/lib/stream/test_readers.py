@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import random
 import tarfile
 import types
 from collections import Counter
@@ -17,7 +19,7 @@ from biomedica_assets.lib.stream import export as export_module
 from biomedica_assets.lib.stream.index import Index
 from biomedica_assets.lib.stream.urls import pipe_pattern, pipe_urls
 from biomedica_assets.lib.stream.virtual import Selection
-from biomedica_assets_tests.lib.stream.conftest import Physical, build, read_tar
+from biomedica_assets_tests.lib.stream.conftest import Physical, build, key_of, read_tar
 
 
 @pytest.fixture
@@ -65,6 +67,51 @@ def test_hugging_face_datasets_reads_an_export(tmp_path: Path) -> None:
         stream = stream.cast_column(ext, datasets.Image(decode=False))
         seen.update(row["__key__"] for row in stream if row[ext]["bytes"])
     assert seen == Counter(keys)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nullable_fields_of_an_export_have_types_whichever_samples_come_first(tmp_path: Path, seed: int) -> None:
+    """datasets fixes types by the first five samples: "Couldn't cast array of type string to null" behind those."""
+    import datasets
+
+    rng = random.Random(seed)
+    fields = ("pmid", "doi", "title", "label", "mentions")
+    rare = {key_of(n): name for n, name in zip(rng.sample(range(40), len(fields)), fields, strict=True)}
+    values = {
+        "pmid": 5,
+        "doi": "10.1/x",
+        "title": "t",
+        "label": "Figure 1",
+        "mentions": [{"text": "see", "section": "S"}],
+    }
+
+    def record(key: str) -> dict[str, object]:
+        empty: dict[str, object] = {**dict.fromkeys(fields), "mentions": []}
+        return empty | ({rare[key]: values[rare[key]]} if key in rare else {})
+
+    physical = build(tmp_path / "lake", shards=4, samples=10, exts=("png", "jpg"), record=record)
+    keys = list(physical.where)
+    written = export_module.export(physical.index(keys), str(physical.root), tmp_path / "out", Selection(of=3))
+    for ext in ("jpg", "png"):
+        names = [shard.name for shard in written if f"-{ext}-" in shard.name]
+        assert names == [f"{physical.index(keys).recipe}-train-{ext}-{n:06d}.tar" for n in range(len(names))]
+    for files in (
+        [str(tmp_path / "out" / shard.name) for shard in written if "-jpg-" in shard.name],
+        [str(tmp_path / "out" / shard.name) for shard in written],
+    ):
+        stream = datasets.load_dataset("webdataset", data_files={"train": files}, split="train", streaming=True)
+        for ext in ("jpg", "png"):
+            if ext in stream.features:
+                stream = stream.cast_column(ext, datasets.Image(decode=False))
+        rows = list(stream)
+        assert len(rows) == len({row["__key__"] for row in rows}) == (20 if len(files) < len(written) else 40)
+        for row in rows:
+            if row["__key__"] in rare:
+                name = rare[row["__key__"]]
+                assert row["json"][name] == values[name]
+    listed_digests = {shard.name: shard.sha256 for shard in written}
+    for name, digest in listed_digests.items():
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
 
 
 def test_exports_are_deterministic_and_listed(selected: tuple[Physical, Index, list[str]], tmp_path: Path) -> None:
