@@ -17,7 +17,7 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.vectors import DTYPE, VectorFile, vectors_of, write_vectors
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS
 
-VERSION = "1"
+VERSION = "2"
 BLOCK = 16384  # rows in memory at a time: 32 MB at 1 024 dimensions
 
 
@@ -66,6 +66,7 @@ def shelve(lake: Lake, shelf: str, *, progress: Progress = SILENT) -> Report:
         n_out=frame.height,
         files=[entry],
         metrics={"encoder": name, "encoder_digest": encoder_digest},
+        identity=encoder_digest,
     )
     return Report(
         asset=EMBEDDING_SHELF.name,

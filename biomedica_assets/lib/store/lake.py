@@ -169,6 +169,7 @@ class Lake:
         n_out: int,
         files: Sequence[FileEntry] = (),
         metrics: Mapping[str, Any] | None = None,
+        identity: str = "",
     ) -> Manifest:
         """Write one partition: table, rejects, then the manifest, so that it is the old one or the new one at any time.
 
@@ -187,6 +188,8 @@ class Lake:
             n_out: items that came out, in the unit of ``n_in``.
             files: further files of the partition, already written.
             metrics: further numbers about the content.
+            identity: what tells contents apart beside their bytes, such as the digest of an encoder whose vectors
+                happen to equal another's: what stands on this partition refuses or becomes out of date by it.
 
         Raises:
             PermanentFailure: the frame does not fit the table.
@@ -202,6 +205,7 @@ class Lake:
         entries = [FileEntry(self.path_below(folder / n), len(data), sha) for n, (sha, data) in parts.items()]
         content = [entries[0].sha256, entries[1].sha256 if left_out else ""]
         content += [f"{entry.path}:{entry.sha256}" for entry in files]
+        content += [identity] if identity else []
         manifest = Manifest(
             asset=table.name,
             partition=partition,

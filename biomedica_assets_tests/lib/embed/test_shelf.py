@@ -43,6 +43,15 @@ def test_its_version_changes_with_one_chunk_and_not_with_another_shelf(tmp_path)
     assert shelve(lake, "PMC001").data_version != first
 
 
+def test_its_version_changes_with_the_encoder_though_the_vectors_are_equal(tmp_path):
+    """Else the cluster model counts as current and the clusters of every chunk refuse it, for ever."""
+    lake = Lake(tmp_path)
+    put(lake, EMBEDDINGS, "PMC001-0000", rows(1), ["a"])
+    first = shelve(lake, "PMC001").data_version
+    put(lake, EMBEDDINGS, "PMC001-0000", rows(1), ["a"], ENCODER | {"encoder_digest": "n2"})
+    assert shelve(lake, "PMC001").data_version != first
+
+
 def test_chunks_of_two_encoders_are_never_mixed(tmp_path):
     lake = Lake(tmp_path)
     put(lake, EMBEDDINGS, "PMC001-0000", rows(1), ["a"])
