@@ -71,7 +71,8 @@ def draw(lake: Lake, count: int, seed: int) -> pl.DataFrame:
             | {"license_group": "other"}
         )
         text = "\n".join((art.title, *art.paragraphs))
-        captions.append({**shared, "caption": text, "xml": "<caption/>", "inherited": False, "n_chars": len(text)})
+        said = {"caption": text, "caption_reading": text, "xml": "<caption/>", "source": "caption"}
+        captions.append({**shared, **said, "inherited": False, "n_chars": len(text)})
         names = [(KINDS[p.kind].global_concept, KINDS[p.kind].local_concept) for p in art.panels]
         truth.append({"media_id": media, **simulate.truth_of(names, load())})
     publish(lake, IMAGES, images)

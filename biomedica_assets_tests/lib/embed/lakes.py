@@ -73,9 +73,11 @@ def fill(lake: Lake, chunk: str, files: dict[str, bytes], *, captions: bool = Tr
             "figure_id",
             "article_id",
             pl.format("Caption of <{}> & more", "media_id").alias("caption"),
+            pl.format("Caption of <{}> & more", "media_id").alias("caption_reading"),
             pl.lit(None, pl.String).alias("title"),
             pl.lit("<caption/>").alias("xml"),
             pl.lit(False).alias("inherited"),
+            pl.lit("caption").alias("source"),
             pl.lit("en").alias("language"),
             pl.lit(9, pl.Int32).alias("n_chars"),
         )
