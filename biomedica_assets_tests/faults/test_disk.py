@@ -52,6 +52,7 @@ def library(tmp_path):
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("kind", "says"), [("full", "No space left on device"), ("eio", "Input/output error")])
 def test_whichever_change_fails_the_partition_is_the_old_one_the_new_one_or_absent(tmp_path, library, kind, says):
     root = tmp_path / "data"

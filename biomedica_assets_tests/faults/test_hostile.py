@@ -14,6 +14,8 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
 from biomedica_assets_tests.faults import hostile, runs
 
+pytestmark = pytest.mark.full  # a run over inputs that try to take all time and memory
+
 CHUNK = "PMC007-0000"
 # The largest honest image (89 megapixels, RGB) takes 270 MB decoded; the graph, Dagster and Polars 600 MB.
 MEMORY, SECONDS = 6 * 2**30, 240

@@ -38,6 +38,8 @@ from biomedica_assets.lib.tables import (
 )
 from biomedica_assets_tests.graph.test_spine import Place
 
+pytestmark = pytest.mark.full  # the whole graph twice
+
 KEPT = ("PMC007-0360", "PMC011-0140")
 # In place of the shipped one.
 BY_HAND = """title: Without the smallest

@@ -14,6 +14,8 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES
 from biomedica_assets_tests.support.delta import CHAIN, SPAN, SPINE, Site
 
+pytestmark = pytest.mark.full  # its world of twenty chunks takes minutes to make
+
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):

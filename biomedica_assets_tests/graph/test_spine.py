@@ -131,6 +131,7 @@ def test_manifests_name_exactly_the_inputs_that_the_graph_declares(made):
             assert made.planner.reasons(name, key) == (), (name, key)
 
 
+@pytest.mark.full
 def test_the_result_does_not_depend_on_where_and_when_it_is_made(tmp_path, made, demo_mirror, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")

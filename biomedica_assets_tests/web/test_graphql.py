@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.full  # a real web server over a run of all chunks
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Partitions are computed when the graph is imported, so a graph over another data directory is another process.

@@ -24,6 +24,8 @@ from biomedica_assets_tests.lib.clip.test_training import MICRO, draw_shards, pr
 from biomedica_assets_tests.lib.lineage import world
 from biomedica_assets_tests.web.annotation_server import free_port
 
+pytestmark = pytest.mark.full  # a training under a real daemon
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 180
 PROFILE = (

@@ -5,8 +5,12 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from biomedica_assets.lib.clip import supervise, training
 from biomedica_assets_tests.lib.clip.test_training import PROFILE, make_place, plan_of, processes
+
+pytestmark = pytest.mark.full  # real trainings
 
 PROGRAM = """
 import sys, pathlib

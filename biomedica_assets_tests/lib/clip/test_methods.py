@@ -263,6 +263,7 @@ def test_two_nodes_meet_and_train_one_model(tmp_path):
     assert "total 2" in (folder / "output.log").read_text() + (folder / "other.log").read_text()
 
 
+@pytest.mark.full
 def test_a_failure_says_its_reason_and_names_the_log(tmp_path):
     place = make_place(tmp_path)
     lost = dataclasses.replace(plan_of(place, tmp_path), base=tmp_path / "gone.safetensors")

@@ -17,6 +17,8 @@ from biomedica_assets.lib.clip import interpolate, models, profile, supervise, t
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.stream import index, urls, virtual
 
+pytestmark = pytest.mark.full  # real trainings
+
 MICRO = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},

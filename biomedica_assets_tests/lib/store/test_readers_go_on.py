@@ -117,6 +117,7 @@ def train(lake: Lake, root, progress=None):
     return {plain(entry.path): entry.sha256 for entry in lake.manifest(CHECKPOINTS, "full").files}
 
 
+@pytest.mark.full
 def test_a_training_ends_with_the_weights_of_what_it_began_with(lake, tmp_path):
     """Its later epochs open all shards anew, by path, after they were replaced."""
     (tmp_path / "micro.json").write_text(json.dumps(MICRO))
