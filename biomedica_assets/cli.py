@@ -18,7 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 if all went well, 1 if something failed or was rejected, 2 if the command was not understood.
+        0 if all went well, 1 if something failed or was rejected, 2 if the command was not understood, 130 or 143 if a
+        signal ended it.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["stream"]:
@@ -27,8 +28,11 @@ def main(argv: list[str] | None = None) -> int:
 
         return stream(_with_data_dir(given[1:]))
     arguments = parser().parse_args(given)
+    from biomedica_assets.stopping import STOP
+
     try:
-        return int(arguments.run(arguments))
+        with STOP.watching():
+            return int(arguments.run(arguments))
     except BiomedicaError as error:
         print(f"biomedica: {error}", file=sys.stderr)
         return 1
@@ -47,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("biomedica: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
-        return 130
+        return getattr(stopped, "code", 130)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from biomedica_assets.instance import LOCATION, process_tags
+from biomedica_assets.stopping import STOP
 
 _CODE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -39,6 +40,9 @@ def execute(
         assets: of the job; none takes all of it.
         partition: partition key of the assets, which must have it.
         tags: further tags of the run.
+
+    Raises:
+        Stopped: the process was told to stop; the run is recorded as canceled.
     """
     wanted = frozenset(dg.AssetKey.from_user_string(asset) for asset in assets) or None
     part = job.get_subset(asset_selection=wanted) if wanted else job
@@ -64,4 +68,5 @@ def execute(
         job_code_origin=None,
         asset_graph=part.asset_layer.asset_graph,
     )
-    return execute_run(InMemoryJob(job), run, instance)
+    with STOP.running(instance, run.run_id):
+        return execute_run(InMemoryJob(job), run, instance)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import subprocess
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biomedica_assets import instance, settings
+from biomedica_assets import instance, settings, stopping
 from biomedica_assets.checks import ROOT
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.settings import Settings
@@ -63,6 +62,7 @@ def ui(arguments: argparse.Namespace) -> int:
     from biomedica_assets.automation.reloading import reloading
 
     values = settings.load(data_dir=arguments.data_dir)
+    _check_ui(values.data_dir, arguments.port)
     home = instance.prepare(values)
     workspace = home / "workspace.yaml"
     module = f"{{module_name: biomedica_assets.definitions, location_name: {instance.LOCATION}}}"
@@ -71,7 +71,37 @@ def ui(arguments: argparse.Namespace) -> int:
     print(f"Dagster UI of {values.data_dir.absolute()}: http://127.0.0.1:{arguments.port}", file=sys.stderr)
     command = [str(dg_command), "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(arguments.port)]
     with reloading(values.data_dir, arguments.port):
-        return subprocess.call(command, env=os.environ)
+        return stopping.call(command)
+
+
+def _check_ui(data_dir: Path, port: int) -> None:
+    """Refuse a directory that holds no data, and a port that is taken.
+
+    Raises:
+        PermanentFailure: either; the message says what to type instead.
+    """
+    if not (data_dir / settings.FILE).exists():
+        what = "holds no data of biomedica" if data_dir.is_dir() else "does not exist"
+        raise PermanentFailure(
+            f"the data directory {data_dir.absolute()} {what}: name another with --data-dir, or make one with "
+            "`biomedica run --source DIR` or `biomedica demo`"
+        )
+    if not _is_free(port):
+        free = next((other for other in range(port + 1, min(port + 100, 65_536)) if _is_free(other)), None)
+        raise PermanentFailure(
+            f"port {port} of 127.0.0.1 is taken, perhaps by another UI"
+            + (f"; {free} is free: --port {free}" if free else "")
+        )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def status(arguments: argparse.Namespace) -> int:
