@@ -40,3 +40,11 @@ def test_a_command_that_is_not_understood_ends_with_2(capsys):
         cli.main(["materialize"])
     assert ended.value.code == 2
     assert "invalid choice: 'materialize'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["nowhere", "http://example.org/pmc"])
+def test_a_wrong_source_is_one_error_and_is_not_remembered(tmp_path, capsys, source):
+    where = str(tmp_path / source) if source == "nowhere" else source
+    assert cli.main(["run", "--data-dir", str(tmp_path / "d"), "--source", where]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "d").exists()

@@ -30,6 +30,10 @@ _WIDEST = 100
 
 def run(arguments: argparse.Namespace) -> int:
     """``biomedica run``: make what is out of date."""
+    from biomedica_assets.lib.pmc.source import open_source
+
+    if arguments.source and not arguments.source.startswith("s3://"):
+        open_source(arguments.source)  # a wrong one is refused before the data directory remembers it
     return _materialise(_settings(arguments), arguments.select, arguments.chunk, dry=arguments.dry_run)
 
 
