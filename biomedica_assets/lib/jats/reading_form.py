@@ -10,7 +10,8 @@ as ``text.py`` has them. The rules:
   (``x1_2``); in brackets where it holds more than a word (``x_(i+1)``).
 * **Formulae** (MathML): ``1/2``, ``(a+b)/c``, ``x^2``, ``x_1``, ``x_1^2``, ``√2``, ``√(a+b)``, ``(x)^(1/3)``,
   ``∑_(i=1)^n``, a table as ``[a, b; c, d]``, accents behind their letter. Digits of two parts that are no
-  neighbours in one number are parted by a blank. TeX stays TeX.
+  neighbours in one number are parted by a blank. TeX stays TeX; a formula
+  that is a picture alone is ``[formula]``.
 
 The law: two digits stand side by side only if they do so on one line of the page.
 """
@@ -21,7 +22,10 @@ import re
 from collections.abc import Sequence
 
 from biomedica_assets.lib.jats.text import Walk, collapse, texts
-from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, Element
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, Element, Role
+
+PICTURED = "[formula]"
+"""Stands for a formula that the file has as a picture alone: "mean ± sd" is no "meansd"."""
 
 # Characters that XML 1.0 cannot hold: ends of what is raised and lowered, and a place where a blank may be needed.
 _SUP, _SUP_END, _SUB, _SUB_END, _GAP = "\x01", "\x02", "\x03", "\x04", "\x05"
@@ -31,7 +35,7 @@ _SIMPLE = re.compile(r"[+\-−–±]?[\w.,%′'*∗]+[+\-−–]?")  # noqa: RUF
 _WORD = re.compile(r"\w[\w.,%′']*")  # noqa: RUF001
 _ORDINALS = frozenset({"st", "nd", "rd", "th", "er", "e", "ème", "o", "a", "º", "ª"})
 _SIGNS = frozenset("+-−–")  # noqa: RUF001
-_POSITIONED = ("{*}sup", "{*}sub", "{*}math")
+_POSITIONED = ("{*}sup", "{*}sub", "{*}math", "{*}inline-graphic", "{*}disp-formula")
 _TOKENS = frozenset({"mi", "mn", "mo", "mtext", "ms"})
 _NOTHING = frozenset(
     {"annotation", "annotation-xml", "mphantom", "none", "mprescripts", "maligngroup", "malignmark", ""}
@@ -68,6 +72,13 @@ class _ReadingWalk(Walk):
     def leaf(self, element: Element, inner: str) -> None:
         ends = _ENDS.get(LOCAL_NAMES[element.tag])
         self.pieces.append(inner if ends is None else f"{ends[0]}{inner}{ends[1]}")
+
+    def formula(self, element: Element, role: Role) -> None:
+        before = len(self.pieces)
+        super().formula(element, role)
+        pictured = role in {Role.FORMULA, Role.DISPLAY} and not "".join(self.pieces[before:]).strip()
+        if pictured and next(element.iterdescendants("{*}inline-graphic", "{*}graphic"), None) is not None:
+            self.pieces.append(f" {PICTURED} ")
 
     def math(self, element: Element) -> None:
         written, made_up = _linear(element)

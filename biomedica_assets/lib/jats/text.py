@@ -71,7 +71,7 @@ class Walk:
         self._marks: list[tuple[Element, int, int]] = []
         role = ROLE_OF[element.tag]
         if role in _FORMULAE:
-            self._formula(element, role)
+            self.formula(element, role)
         else:
             self.inside(element, skip=0)
 
@@ -118,14 +118,15 @@ class Walk:
                 self.inside(child, skip)
         elif role is Role.TEX:
             if skip < _NO_TEX:
-                self._formula(child, role)
+                self.formula(child, role)
         elif role is Role.ALTERNATIVES:
             if (form := _one_form(child)) is not None and not (skip and _rank(form) >= _RANK_OF[skip]):
                 self._other(form, ROLE_OF[form.tag], skip=0)
         elif role not in _SILENT:
-            self._formula(child, role)
+            self.formula(child, role)
 
-    def _formula(self, element: Element, role: Role) -> None:
+    def formula(self, element: Element, role: Role) -> None:
+        """A formula in the one form that counts."""
         if role is Role.MATH:
             self.math(element)
         elif role is Role.TEX:

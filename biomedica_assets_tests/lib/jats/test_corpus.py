@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -129,3 +130,17 @@ def test_ranges_read_by_hand(articles: dict[str, tuple[bytes, ParsedArticle]], a
     _, parsed = articles[article]
     labels = {figure.figure_id: figure.label for figure in parsed.figures}
     assert {labels[m.figure_id] for m in parsed.mentions if m.inferred} == implied
+
+
+def test_what_was_judged_by_eye_is_still_what_was_seen(articles: dict[str, tuple[bytes, ParsedArticle]]) -> None:
+    """100 rows drawn at random: captions with formulae against their XML, pictures of tables, formulae, supplements."""
+    with Path(__file__).with_name("judged_by_eye.csv").open(encoding="utf-8", newline="") as handle:
+        judged = list(csv.DictReader(handle))
+    assert len(judged) == 100
+    for row in judged:
+        figure = next(f for f in articles[row["article_id"]][1].figures if f.figure_id == row["figure_id"])
+        if row["what"] == "caption with a formula":
+            assert figure.caption is not None
+            assert ("[formula]" in figure.caption.reading) == (row["verdict"] == "picture alone"), row
+        else:
+            assert figure.kind == row["what"] and figure.graphics

@@ -88,6 +88,12 @@ def math(inside: str) -> str:
         (math("<mfrac linethickness='0'><mi>n</mi><mi>k</mi></mfrac>"), "(n over k)"),
         (math("<semantics><mi>z</mi><annotation>\\zeta</annotation></semantics>"), "z"),
         ("a <!-- 9 -->b<sup>2<?x 8?></sup>", "a b^2"),
+        ('mean<inline-formula><inline-graphic xlink:href="e.gif"/></inline-formula>sd', "mean [formula] sd"),
+        ('a<inline-graphic xlink:href="icon.gif"/>b', "ab"),
+        (
+            "<inline-formula><tex-math>x</tex-math><inline-graphic xlink:href='e.gif'/></inline-formula>",
+            "x",
+        ),
     ],
 )
 def test_position_is_written_out(inside, expected):
