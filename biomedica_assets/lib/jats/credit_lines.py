@@ -167,6 +167,10 @@ def read_credit(text: str, article_copyright: str | None = None) -> Credit | Non
     sentences = [found for found in _SENTENCE_END.split(text) if found]
     met: list[tuple[str, str, bool, tuple[str, ...]]] = []
     for number, sentence in enumerate(sentences):
+        # What no rule can meet is not tried: "open access", the public domain and CC are named by rules, too.
+        plain = sentence.casefold()
+        if not (_may_speak(sentence) or "access" in plain or "domain" in plain or "cc" in plain):
+            continue
         rule = _rule(sentence, text, article_copyright)
         if rule is None:
             continue

@@ -22,7 +22,7 @@ import re
 from collections.abc import Sequence
 
 from biomedica_assets.lib.jats.text import Walk, collapse, texts
-from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, Element, Role
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, ROLE_OF, Element, Role
 
 PICTURED = "[formula]"
 """Stands for a formula that the file has as a picture alone: "mean ± sd" is no "meansd"."""
@@ -62,16 +62,20 @@ class _ReadingWalk(Walk):
 
     def inside(self, element: Element, skip: int) -> None:
         ends = _ENDS.get(LOCAL_NAMES[element.tag])
-        if ends is None:
-            super().inside(element, skip)
-            return
-        self.pieces.append(ends[0])
-        super().inside(element, skip)
-        self.pieces.append(ends[1])
-
-    def leaf(self, element: Element, inner: str) -> None:
-        ends = _ENDS.get(LOCAL_NAMES[element.tag])
-        self.pieces.append(inner if ends is None else f"{ends[0]}{inner}{ends[1]}")
+        if ends is not None:
+            self.pieces.append(ends[0])
+        if text := element.text:
+            self.pieces.append(text)
+        for child in element:
+            role = ROLE_OF[child.tag]
+            if role <= Role.XREF:
+                self.inside(child, skip)
+            else:
+                self.other(child, role, skip)
+            if tail := child.tail:
+                self.pieces.append(tail)
+        if ends is not None:
+            self.pieces.append(ends[1])
 
     def formula(self, element: Element, role: Role) -> None:
         before = len(self.pieces)

@@ -63,12 +63,12 @@ def text_with_spans(element: Element, cited: Container[Element]) -> tuple[str, l
 class Walk:
     """One walk through a block, collecting pieces of text and where citations begin and end among them."""
 
-    __slots__ = ("_cited", "_marks", "pieces")
+    __slots__ = ("cited", "marks", "pieces")
 
     def __init__(self, element: Element, cited: Container[Element]) -> None:
         self.pieces: list[str] = []
-        self._cited = cited
-        self._marks: list[tuple[Element, int, int]] = []
+        self.cited = cited
+        self.marks: list[tuple[Element, int, int]] = []
         role = ROLE_OF[element.tag]
         if role in _FORMULAE:
             self.formula(element, role)
@@ -87,19 +87,16 @@ class Walk:
                 if len(child):
                     self.inside(child, skip)
                 elif inner := child.text:
-                    self.leaf(child, inner)
-                if role and child in self._cited:
-                    self._marks.append((child, first, len(pieces)))
+                    pieces.append(inner)
+                if role and child in self.cited:
+                    self.marks.append((child, first, len(pieces)))
             else:
-                self._other(child, role, skip)
+                self.other(child, role, skip)
             if tail := child.tail:
                 pieces.append(tail)
 
-    def leaf(self, element: Element, inner: str) -> None:
-        """Text of an inline element without children."""
-        self.pieces.append(inner)
-
-    def _other(self, child: Element, role: Role, skip: int) -> None:
+    def other(self, child: Element, role: Role, skip: int) -> None:
+        """What a child gives that is more than its text."""
         pieces = self.pieces
         if role is Role.LINE:
             pieces.append(_LINE)
@@ -121,7 +118,7 @@ class Walk:
                 self.formula(child, role)
         elif role is Role.ALTERNATIVES:
             if (form := _one_form(child)) is not None and not (skip and _rank(form) >= _RANK_OF[skip]):
-                self._other(form, ROLE_OF[form.tag], skip=0)
+                self.other(form, ROLE_OF[form.tag], skip=0)
         elif role not in _SILENT:
             self.formula(child, role)
 
@@ -135,7 +132,7 @@ class Walk:
             self.pieces.append(body[1] if body else _TEX_END.sub("", _TEX_PREAMBLE.sub("", raw, count=1)))
         elif role is Role.ALTERNATIVES:
             if (form := _one_form(element)) is not None:
-                self._other(form, ROLE_OF[form.tag], skip=0)
+                self.other(form, ROLE_OF[form.tag], skip=0)
         else:
             around = [" "] if role is Role.DISPLAY else []
             self.pieces += around
@@ -164,7 +161,7 @@ class Walk:
         """Text, and the citations with their spans in it."""
         raw = "".join(self.pieces)
         offsets = [0, *itertools.accumulate(map(len, self.pieces))]
-        return _collapse_with_spans(raw, [(xref, offsets[a], offsets[b]) for xref, a, b in self._marks])
+        return _collapse_with_spans(raw, [(xref, offsets[a], offsets[b]) for xref, a, b in self.marks])
 
 
 _FORMULAE = frozenset({Role.FORMULA, Role.ALTERNATIVES, Role.DISPLAY, Role.MATH, Role.TEX})
