@@ -159,12 +159,11 @@ def story(tmp_path_factory):
 
 
 def waits_for_others(line: str) -> bool:
-    """Whether a line of ``stale`` says of a partition only that it waits for what is not made here."""
-    reasons = line.split("\t")[2].split("; ")
-    return all(
-        reason.startswith("waits: for ") and reason.removeprefix("waits: for ").split("@")[0] not in MADE
-        for reason in reasons
-    )
+    """Whether a line of ``stale`` only says that its partition waits: what is not made here (panels, votes) is behind.
+
+    What is out of date in itself has a line with another reason, however many wait for it.
+    """
+    return all(reason.startswith("waits: ") for reason in line.split("\t")[2].split("; "))
 
 
 def holders(lake, site):
