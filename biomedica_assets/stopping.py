@@ -18,6 +18,8 @@ from collections.abc import Generator, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -170,20 +172,11 @@ STOP = Stop()
 
 
 def descendants(pid: int) -> set[int]:
-    """Processes below a process."""
-    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
-    children: dict[int, list[int]] = {}
-    for line in said.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    found: set[int] = set()
-    left = [pid]
-    while left:
-        for child in children.get(left.pop(), []):
-            if child not in found:
-                found.add(child)
-                left.append(child)
-    return found
+    """Processes below a process; none if it is gone."""
+    try:
+        return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def end_descendants() -> None:

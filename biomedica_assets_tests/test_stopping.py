@@ -44,7 +44,7 @@ PATIENT = "threading.Event().wait(60)"
 STUBBORN = """
     while True:
         try:
-            time.sleep(60)
+            threading.Event().wait()
         except KeyboardInterrupt:
             pass
 """
