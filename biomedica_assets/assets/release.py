@@ -45,7 +45,7 @@ def release(
     lake: LakeResource,
     progress: dg.ResourceParam[Progressing],
 ) -> dg.MaterializeResult:
-    """`release/<version>/`: manifest, card, statistics, attribution, tables as Parquet, shards without a copy."""
+    """`release/<version>/`: manifest, card, statistics, attribution, pairs and tables as Parquet, shards uncopied."""
     values = settings.open()
     with lake.hold(context) as data:
         report = stage.build_release(

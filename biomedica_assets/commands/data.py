@@ -113,11 +113,10 @@ def _repair(values: Settings, damaged: Sequence[Owner]) -> None:
     from biomedica_assets.automation import upkeep
     from biomedica_assets.commands.graph import graph_of, planner_of
     from biomedica_assets.console import Bars
-    from biomedica_assets.lib.store.lake import Lake
 
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
-        planner = planner_of(values, definitions, Lake(values.data_dir))
+        planner = planner_of(values, definitions)
         for batch, message in upkeep.repair(definitions, dagster_instance, planner, damaged, bars).failed.items():
             print(f"  failed: {batch.assets[0]} of {batch.partition or 'all'}: {message}")
 

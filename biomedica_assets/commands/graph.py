@@ -147,7 +147,7 @@ def graph_of(values: Settings, bars: Any = None) -> dg.Definitions:
     return definitions.build(values, bars)
 
 
-def planner_of(values: Settings, definitions: dg.Definitions, lake: Any) -> Planner:
+def planner_of(values: Settings, definitions: dg.Definitions) -> Planner:
     """What says which partitions are out of date."""
     from biomedica_assets.automation.planner import open_planner
 
@@ -200,11 +200,10 @@ def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] 
 def _workplace(values: Settings) -> Iterator[tuple[Bars, dg.DagsterInstance, dg.Definitions, Planner]]:
     """What a walk over the graph needs: bars, the data directory's instance, the graph, the planner."""
     from biomedica_assets.console import Bars
-    from biomedica_assets.lib.store.lake import Lake
 
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
-        yield bars, dagster_instance, definitions, planner_of(values, definitions, Lake(values.data_dir))
+        yield bars, dagster_instance, definitions, planner_of(values, definitions)
 
 
 def print_stale(planner: Planner, select: Sequence[str] | None) -> int:

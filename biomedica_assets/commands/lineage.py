@@ -23,7 +23,7 @@ def stale(arguments: argparse.Namespace) -> int:
     """``biomedica stale``: what is out of date, and why."""
     values = settings.load(data_dir=arguments.data_dir)
     definitions = graph_of(values)
-    planner = planner_of(values, definitions, Lake(values.data_dir))
+    planner = planner_of(values, definitions)
     return print_stale(planner, selected(definitions, arguments.select))
 
 
@@ -33,10 +33,9 @@ def refresh(arguments: argparse.Namespace) -> int:
     from biomedica_assets.console import Bars
 
     values = settings.load(data_dir=arguments.data_dir)
-    lake = Lake(values.data_dir)
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
-        planner = planner_of(values, definitions, lake)
+        planner = planner_of(values, definitions)
         wanted = selected(definitions, arguments.select) or planner.assets
         if arguments.dry_run:
             return print_stale(planner, wanted)

@@ -61,7 +61,7 @@ def rebuild(arguments: argparse.Namespace) -> int:
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         _plant_votes(release, values, dagster_instance)
         definitions = graph.graph_of(values, bars)
-        planner = graph.planner_of(values, definitions, lake)
+        planner = graph.planner_of(values, definitions)
         outcome = runner.walk(
             definitions, dagster_instance, planner, select=scope(made_of(release), planner.parents),
             chunks=chunks_of(release), listener=bars, prune=not_in_it,

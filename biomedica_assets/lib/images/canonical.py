@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from biomedica_assets.lib.images.complete import png_chunks
+from biomedica_assets.lib.images.sniff import READABLE
 
 VERSION = "1"
 """Raise it whenever the pixels of any picture change: stages that look at pictures carry it in their own version."""
 SAME, BLANK = 3, 8
-FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")
-"""Plugins of Pillow that are ever tried; see ``sniff``."""
+FORMATS = tuple(READABLE.values())
+"""Plugins of Pillow that are ever tried."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -58,8 +59,8 @@ def open_canonical(source: Path | str | bytes, at_least: int | None = None) -> I
 
     Args:
         source: the file or its bytes.
-        at_least: the shorter use: a JPEG may be decoded at a smaller scale as long as neither side falls below this
-            many pixels (libjpeg's scaled inverse transform, 4 to 10 times faster on large photographs).
+        at_least: pixels that no side may fall below where a JPEG is decoded at a smaller scale (libjpeg's scaled
+            inverse transform, 4 to 10 times faster on large photographs); None decodes it whole.
 
     Returns:
         Mode RGB, upright.

@@ -35,6 +35,7 @@ _SIMPLE = re.compile(r"[+\-−–±]?[\w.,%′'*∗]+[+\-−–]?")  # noqa: RUF
 _WORD = re.compile(r"\w[\w.,%′']*")  # noqa: RUF001
 _ORDINALS = frozenset({"st", "nd", "rd", "th", "er", "e", "ème", "o", "a", "º", "ª"})
 _SIGNS = frozenset("+-−–")  # noqa: RUF001
+_XREF = Role.XREF  # looked up once, as in ``text.py``
 _POSITIONED = ("{*}sup", "{*}sub", "{*}math", "{*}inline-graphic", "{*}disp-formula")
 _TOKENS = frozenset({"mi", "mn", "mo", "mtext", "ms"})
 _NOTHING = frozenset(
@@ -68,7 +69,7 @@ class _ReadingWalk(Walk):
             self.pieces.append(text)
         for child in element:
             role = ROLE_OF[child.tag]
-            if role <= Role.XREF:
+            if role <= _XREF:
                 self.inside(child, skip)
             else:
                 self.other(child, role, skip)

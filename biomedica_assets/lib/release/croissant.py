@@ -92,13 +92,13 @@ def _pairs() -> dict[str, Any]:
         "confidence": "sc:Float", "date": "sc:Date", "image": "sc:ImageObject",
     }  # fmt: skip
     fields: list[dict[str, Any]] = []
-    for name, kind in pairs.COLUMNS:
+    for name, kind, meaning in pairs.COLUMNS:
         source: dict[str, Any] = {"fileSet": {"@id": f"{pairs.FOLDER}-files"}, "extract": {"column": name}}
         if kind == "image":
             source["transform"] = {"jsonPath": "bytes"}
         field = {
             "@type": "cr:Field", "@id": f"{pairs.FOLDER}/{name}", "name": f"{pairs.FOLDER}/{name}",
-            "dataType": types.get(kind, "sc:Text"), "source": source,
+            "description": meaning, "dataType": types.get(kind, "sc:Text"), "source": source,
         }  # fmt: skip
         fields.append(field | ({"repeated": True} if kind == "strings" else {}))
     return {

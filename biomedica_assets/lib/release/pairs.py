@@ -13,6 +13,7 @@ what ``load_dataset(RELEASE)``, the viewer of the Hub, DuckDB and polars read. T
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -52,37 +53,67 @@ _TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "group": (_arrow.int64(), {"names": list(GROUPS), "_type": "ClassLabel"}),
     "panel": (_arrow.int64(), {"names": list(PANELS), "_type": "ClassLabel"}),
 }
-_RECORD = (
-    ("sample_key", "string"), ("media_id", "string"), ("figure_id", "string"), ("article_id", "string"),
-    ("pmcid", "integer"), ("pmid", "integer"), ("doi", "string"), ("title", "string"), ("journal", "string"),
-    ("year", "integer"), ("license_code", "string"), ("license_group", "string"), ("license_url", "string"),
-    ("attribution", "string"), ("kind", "string"), ("label", "string"), ("section", "string"),
-    ("language", "string"), ("width", "integer"), ("height", "integer"), ("image_format", "string"),
-    ("sha256", "string"), ("pixel_hash", "string"), ("source_key", "string"),
-)  # fmt: skip
-_LABELS = tuple(
-    pair
-    for name, kind in (
-        ("panel_type", "string"),
-        ("panel_subtype", "string"),
-        ("global", "strings"),
-        ("local", "strings"),
-        ("content", "strings"),
-    )
-    for pair in ((name, kind), (f"{name}_provenance", "string"), (f"{name}_confidence", "confidence"))
+_RECORD: tuple[tuple[str, str, str], ...] = (
+    ("sample_key", "string", "key of the sample, the name of its members in the shards"),
+    ("media_id", "string", "image, as in the table images"),
+    ("figure_id", "string", "figure, as in the table figures"),
+    ("article_id", "string", "article version, as in the table articles"),
+    ("pmcid", "integer", "PMC id as a number"),
+    ("pmid", "integer", "PubMed id"),
+    ("doi", "string", "DOI of the article"),
+    ("title", "string", "title of the article"),
+    ("journal", "string", "title of the journal"),
+    ("year", "integer", "year of publication"),
+    ("license_code", "string", "licence in force for the figure"),
+    ("license_group", "string", "commercial or noncommercial; also the name of the folder"),
+    ("license_url", "string", "licence URL as the article or the figure states it"),
+    ("attribution", "string", "credit line of the figure"),
+    ("kind", "string", "figure, scheme, chart, map, plate, ..."),
+    ("label", "string", "label of the figure, for example Figure 2"),
+    ("section", "string", "section the figure stands in"),
+    ("language", "string", "language in force, as xml:lang has it"),
+    ("width", "integer", "pixels of the upright picture"),
+    ("height", "integer", "pixels of the upright picture"),
+    ("image_format", "string", "jpeg, png, gif, tiff, webp or bmp, by content"),
+    ("sha256", "string", "SHA-256 of the image file"),
+    ("pixel_hash", "string", "BLAKE3 of the pixels of the canonical picture"),
+    ("source_key", "string", "key of the image in the PMC bucket"),
 )
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("image", "image"), ("caption", "string"), ("mentions", "strings"), *_RECORD, ("published", "date"),
-    ("license_class", "group"), ("panel_class", "panel"), *_LABELS, ("labels_simulated", "boolean"),
-    ("invented", "boolean"),
-)  # fmt: skip
-"""Name and kind of each column. ``label`` is the figure's (Figure 2); those of people and rules are further down."""
+"""What the record of a sample in the shards says, too."""
+_LABELS: tuple[tuple[str, str, str], ...] = tuple(
+    column
+    for name, kind, what in (
+        ("panel_type", "string", "single or multiple panels"),
+        ("panel_subtype", "string", "narrower panel concept"),
+        ("global", "strings", "top kind concepts"),
+        ("local", "strings", "narrower kind concepts"),
+        ("content", "strings", "content concepts"),
+    )
+    for column in (
+        (name, kind, f"{what}, as in the table figure_labels"),
+        (f"{name}_provenance", "string", f"where {name} comes from: human, model, propagated, text"),
+        (f"{name}_confidence", "confidence", f"how far {name} can be trusted, 0 to 1"),
+    )
+)
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("image", "image", "the image file as it was deposited"),
+    ("caption", "string", "caption of the figure in its reading form"),
+    ("mentions", "strings", "paragraphs that cite the figure"),
+    *_RECORD,
+    ("published", "date", "day of publication, where it is known to the day"),
+    ("license_class", "group", f"license_group as a class: {', '.join(GROUPS)}"),
+    ("panel_class", "panel", f"panel_type as a class: {', '.join(PANELS)}"),
+    *_LABELS,
+    ("labels_simulated", "boolean", "true if any label rests on a simulated vote"),
+    ("invented", "boolean", "true if the article comes from a generator"),
+)
+"""Name, kind and meaning of each column. ``label`` is the figure's (Figure 2); those of people and rules come later."""
 
 
 def schema() -> Any:
     """The Arrow schema of the files, with the features of Hugging Face in its metadata."""
-    features = {name: _TYPES[kind][1] for name, kind in COLUMNS}
-    fields = [_arrow.field(name, _TYPES[kind][0]) for name, kind in COLUMNS]
+    features = {name: _TYPES[kind][1] for name, kind, _ in COLUMNS}
+    fields = [_arrow.field(name, _TYPES[kind][0]) for name, kind, _ in COLUMNS]
     return _arrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
@@ -165,17 +196,17 @@ def _row(
         "image": {"bytes": image, "path": f"{row['sample_key']}.{row['image_ext']}"},
         "caption": caption,
         "mentions": [mention["text"] for mention in record["mentions"]],
-        **{name: record.get(name) for name, _ in _RECORD},
+        **{name: record.get(name) for name, _, _ in _RECORD},
         "published": _day(date),
         "license_class": GROUPS.index(group) if group in GROUPS else None,
         "panel_class": PANELS.index(panel) if panel in PANELS else None,
-        **{name: label.get(name) for name, _ in _LABELS},
+        **{name: label.get(name) for name, _, _ in _LABELS},
         "labels_simulated": bool(label.get("simulated")),
         "invented": invented,
     }
 
 
-def _day(date: str) -> Any:
+def _day(date: str) -> dt.date | None:
     """The day of publication; null where only the month or the year is known."""
     import datetime as dt
 

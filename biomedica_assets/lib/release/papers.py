@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from biomedica_assets.lib.release import pairs
 from biomedica_assets.lib.release.copies import FOLDER, scan
 from biomedica_assets.lib.release.manifest import ReleaseFile, entry
 from biomedica_assets.lib.release.statistics import Statistic
@@ -56,8 +57,13 @@ def tombstones(release: Path, rows: Iterable[tuple[str, str]]) -> ReleaseFile:
 
 
 def dictionary(release: Path, tables: Sequence[Table]) -> ReleaseFile:
-    """``DATA_DICTIONARY.md``: every column of every table of the release."""
+    """``DATA_DICTIONARY.md``: every column of the pairs and of every table of the release."""
     lines = ["# Data dictionary", "", "Null means unknown or not stated; an empty list has nothing in it.", ""]
+    if (release / pairs.FOLDER).is_dir():
+        lines += [f"## {pairs.FOLDER}", "", "One row for each sample of the shards.", "", "Key: sample_key.", ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| {name} | {kind} | {_cell(meaning)} |" for name, kind, meaning in pairs.COLUMNS]
+        lines.append("")
     for table in tables:
         lines += [f"## {table.name}", "", table.meaning, "", f"Key: {', '.join(table.key) or 'none'}.", ""]
         lines += ["| column | type | null | meaning | made from |", "|---|---|---|---|---|"]

@@ -85,6 +85,13 @@ def test_row_groups_are_small_enough_for_the_viewer(release):
         assert all(file.metadata.row_group(i).num_rows <= pairs.ROW_GROUP for i in range(file.num_row_groups))
 
 
+def test_every_column_of_the_pairs_is_explained(release):
+    dictionary = (release / "DATA_DICTIONARY.md").read_text(encoding="utf-8")
+    explained = dictionary.split("## pairs\n")[1].split("\n## ")[0]
+    (first, *_) = sorted(release.glob("pairs/*/*.parquet"))
+    assert all(f"| {name} | " in explained for name in pq.read_schema(first).names)
+
+
 def test_croissant_yields_records_of_each_set(release):
     import mlcroissant
 

@@ -22,6 +22,11 @@ from biomedica_assets.lib.evaluate.adapters.common import presence, reject, whol
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
+"""What reading a damaged archive raises: ``zipfile`` a NotImplementedError for a method of compression it does not
+know and a RuntimeError for a member that is encrypted, NumPy a ValueError for a header."""
+
+
 def read_npz(task: Task, path: Path) -> Iterator[Item | Reject]:
     """Items of one split, in the order of the file.
 
@@ -37,7 +42,7 @@ def read_npz(task: Task, path: Path) -> Iterator[Item | Reject]:
                 if n > len(labels):
                     break
                 yield _item(task, f"{split}_{n - 1:06d}", image, labels[n - 1], f"{path.name} row {n - 1}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise TaskError(f"task {task.name}: {path} cannot be read as .npz ({error}); get it again") from error
     if n != len(labels):
         raise TaskError(f"task {task.name}: {path} has {len(labels):,} labels but not as many images in {split}")

@@ -27,6 +27,10 @@ class TaskNotReady(PermanentFailure):
     """The files of a task are not on this machine; the message says which, and how to get them."""
 
 
+_NO_PATTERN = (OSError, ValueError, IndexError, TypeError, NotImplementedError)
+"""What ``Path.glob`` raises of a pattern it cannot follow: absolute, empty, with ``**`` inside a name, too long."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskStatus:
     """Whether a task can run here.
@@ -158,11 +162,15 @@ def _status(task: Task, roots: TaskRoots) -> TaskStatus:
     root = roots.of(task)
     try:
         found = _local(task, root)
-        if not found and task.source.get("hub"):
-            found = _hub(task, roots.allow_download)
-    except (OSError, ValueError, LookupError, TypeError, NotImplementedError) as error:  # no pattern for files below it
+    except _NO_PATTERN as error:
         said = f"its path {task.source.get('path')!r} cannot be looked for in {root} ({type(error).__name__}: {error})"
         return TaskStatus(task, False, (), said, _how(task, root))
+    if not found and task.source.get("hub"):
+        try:
+            found = _hub(task, roots.allow_download)
+        except (OSError, ValueError, LookupError, TypeError) as error:  # what it names is no repository with files
+            said = f"its hub {task.source['hub']!r} cannot be looked for ({type(error).__name__}: {error})"
+            return TaskStatus(task, False, (), said, _how(task, root))
     if found:
         return TaskStatus(task, True, tuple(found))
     wanted = _wanted(task)
