@@ -21,7 +21,6 @@ from biomedica_assets.lib.errors import Reject
 from biomedica_assets.lib.evaluate.adapters.common import presence, reject, whole
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
-
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
 """What reading a damaged archive raises: ``zipfile`` a NotImplementedError for a method of compression it does not
 know and a RuntimeError for a member that is encrypted, NumPy a ValueError for a header."""
