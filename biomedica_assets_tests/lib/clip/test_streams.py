@@ -8,6 +8,7 @@ import tarfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from biomedica_assets.lib.clip import streams
 from biomedica_assets_tests.lib.clip.test_worker import Written
@@ -150,6 +151,20 @@ def test_a_stream_that_breaks_once_loses_and_repeats_nothing():
     found = streams.samples_of_streams("ab", reader({"a": 1}), retries=2, most_broken=0, events=events)
     assert [s["key"] for s in found] == [f"{name}{n}" for name in "ab" for n in range(5)]
     assert [e["kind"] for e in events.events] == ["retry"]
+
+
+def test_pictures_of_a_stream_are_those_that_all_stages_see():
+    """open_clip drops the samples of gif and tiff, and would see a transparent figure black on black."""
+    gif, clear, plain = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (6, 4), "red").save(gif, "GIF")
+    Image.new("RGBA", (6, 4), (0, 0, 0, 0)).save(clear, "PNG")
+    Image.new("RGB", (6, 4), "red").save(plain, "PNG")
+    given = [{"gif": gif.getvalue()}, {"png": clear.getvalue()}, {"png": plain.getvalue()}]
+    found = streams.samples_of_streams("a", lambda url: iter(given), retries=0, most_broken=0, events=Written())
+    pictures = [(sample.get("__encoded__"), sample["png"]) for sample in found]
+    assert [encoded for encoded, _ in pictures] == ["gif", "png", None]
+    colours = [Image.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0)) for _, data in pictures]
+    assert colours == [(255, 0, 0), (255, 255, 255), (255, 0, 0)]
 
 
 def test_a_stream_that_stays_broken_is_counted_and_skipped():

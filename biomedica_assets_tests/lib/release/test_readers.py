@@ -15,7 +15,9 @@ import yaml
 from PIL import Image
 
 from biomedica_assets.lib.release import pairs
+from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.release.manifest import load
+from biomedica_assets.lib.tables import SHARDS
 from biomedica_assets_tests.lib.release import lakes
 
 
@@ -72,6 +74,28 @@ def test_a_commercial_user_takes_one_folder(release):
         rows = pl.read_parquet(release / "pairs" / group / "*.parquet", columns=["license_group", "license_code"])
         assert rows["license_group"].unique().to_list() == [group]
         assert rows["license_code"].str.contains("NC").any() == (group == "noncommercial")
+
+
+def test_pairs_have_the_splits_of_the_recipe_and_rest_what_it_leaves_out(release, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "shards").symlink_to(release / "shards")
+    rows = scan(release, SHARDS).sort("sample_key").collect()
+    names = [("train", "validation", "test", None)[n % 4] for n in range(rows.height)]
+    recipe = rows.select("sample_key").with_columns(split=pl.Series(names)).drop_nulls()
+    chunks = [
+        (key, part)
+        for (key,), part in rows.sort("shard").group_by(
+            pl.col("shard").str.extract(r"(PMC\d{3}-\d{4})"), maintain_order=True
+        )
+    ]
+    written = pairs.write(copy, sorted(chunks), lambda table, _: table.empty(), recipe, invented=False)
+    found = {
+        key: path.name.split("-")[0]
+        for path in (copy / file.path for file in written)
+        for key in pl.read_parquet(path, columns=["sample_key"])["sample_key"]
+    }
+    assert found == {key: name or "rest" for key, name in zip(rows["sample_key"], names, strict=True)}
 
 
 def test_duckdb_counts_without_reading_pictures(release):

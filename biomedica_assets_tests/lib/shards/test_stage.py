@@ -211,6 +211,14 @@ def test_captions_of_any_script_arrive_byte_for_byte(tmp_path):
     assert record(sample)["label"] == "Abb. 1 · Σ"
 
 
+def test_the_text_of_a_sample_is_the_reading_form_of_its_caption(tmp_path):
+    world = World(tmp_path)
+    world.add("f", [jpeg(1)], caption="106 cells", reading="10^6 cells")
+    build_shards(world.publish(), CHUNK, config=ShardConfig())
+    (sample,) = samples(shards_of(world.lake)).values()
+    assert sample["txt"] == b"10^6 cells"
+
+
 def test_record_holds_exactly_the_fields_of_the_dictionary_with_their_types(tmp_path):
     world = World(tmp_path)
     world.add("bare", [jpeg(1)])

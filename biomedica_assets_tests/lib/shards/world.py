@@ -36,6 +36,7 @@ class World:
         names: Sequence[str] = (),
         article_id: str = "PMC7.1",
         caption: str | None = "A caption.",
+        reading: str | None = None,
         group: str = "commercial",
         mentions: Sequence[str] = (),
         article: dict | None = None,
@@ -63,7 +64,7 @@ class World:
                     figure_id=figure_id,
                     article_id=article_id,
                     caption=caption,
-                    caption_reading=caption,
+                    caption_reading=reading or caption,
                     xml="<caption/>",
                 )
             )

@@ -10,6 +10,7 @@ import tarfile
 import types
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,11 +73,7 @@ def test_hugging_face_datasets_reads_an_export(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_nullable_fields_of_an_export_have_types_whichever_samples_come_first(tmp_path: Path, seed: int) -> None:
     """datasets fixes types by the first five samples: "Couldn't cast array of type string to null" behind those."""
-    import datasets
-
-    rng = random.Random(seed)
     fields = ("pmid", "doi", "title", "label", "mentions")
-    rare = {key_of(n): name for n, name in zip(rng.sample(range(40), len(fields)), fields, strict=True)}
     values = {
         "pmid": 5,
         "doi": "10.1/x",
@@ -84,34 +81,55 @@ def test_nullable_fields_of_an_export_have_types_whichever_samples_come_first(tm
         "label": "Figure 1",
         "mentions": [{"text": "see", "section": "S"}],
     }
+    # One sample of each format fills each field; shards are png, jpg, png, jpg, of ten samples.
+    of = {"png": [n for n in range(40) if n // 10 % 2 == 0], "jpg": [n for n in range(40) if n // 10 % 2]}
+    rare = {
+        key_of(n): name
+        for numbers in of.values()
+        for n, name in zip(random.Random(seed).sample(numbers, len(fields)), fields, strict=True)
+    }
 
     def record(key: str) -> dict[str, object]:
         empty: dict[str, object] = {**dict.fromkeys(fields), "mentions": []}
         return empty | ({rare[key]: values[rare[key]]} if key in rare else {})
 
-    physical = build(tmp_path / "lake", shards=4, samples=10, exts=("png", "jpg"), record=record)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    physical = build(
+        tmp_path / "lake", shards=4, samples=10, exts=("png", "jpg"), draw=lambda rng: buffer.getvalue(), record=record
+    )
     keys = list(physical.where)
     written = export_module.export(physical.index(keys), str(physical.root), tmp_path / "out", Selection(of=3))
     for ext in ("jpg", "png"):
-        names = [shard.name for shard in written if f"-{ext}-" in shard.name]
-        assert names == [f"{physical.index(keys).recipe}-train-{ext}-{n:06d}.tar" for n in range(len(names))]
-    for files in (
-        [str(tmp_path / "out" / shard.name) for shard in written if "-jpg-" in shard.name],
-        [str(tmp_path / "out" / shard.name) for shard in written],
-    ):
-        stream = datasets.load_dataset("webdataset", data_files={"train": files}, split="train", streaming=True)
-        for ext in ("jpg", "png"):
-            if ext in stream.features:
-                stream = stream.cast_column(ext, datasets.Image(decode=False))
-        rows = list(stream)
-        assert len(rows) == len({row["__key__"] for row in rows}) == (20 if len(files) < len(written) else 40)
-        for row in rows:
-            if row["__key__"] in rare:
-                name = rare[row["__key__"]]
-                assert row["json"][name] == values[name]
+        files = [str(tmp_path / "out" / shard.name) for shard in written if f"-{ext}-" in shard.name]
+        rows = _loaded(files, tmp_path / ext)
+        assert len(rows) == len({row["__key__"] for row in rows}) == 20
+        filled = {(row["__key__"], name) for row in rows for name in fields if row["json"][name]}
+        assert filled == {(key, name) for key, name in rare.items() if int(key[1:]) in of[ext]}
+    assert len(_loaded([str(tmp_path / "out" / shard.name) for shard in written], tmp_path / "both")) == 40
     listed_digests = {shard.name: shard.sha256 for shard in written}
     for name, digest in listed_digests.items():
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
+
+
+def _loaded(files: list[str], cache: Path) -> Any:
+    """All rows, through the copy that ``load_dataset`` makes: there every value is cast to the types it has fixed."""
+    import datasets
+
+    found = datasets.load_dataset("webdataset", data_files={"train": files}, split="train", cache_dir=str(cache))
+    return [*found.remove_columns([name for name in ("jpg", "png") if name in found.column_names])]
+
+
+def test_files_of_an_export_are_numbered_without_holes(tmp_path: Path) -> None:
+    """More virtual shards than a format has blocks leave some without a sample."""
+    physical = build(tmp_path / "lake", shards=4, samples=3, exts=("png", "jpg"))
+    index = physical.index()
+    written = export_module.export(index, str(physical.root), tmp_path / "out", Selection(of=6))
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == sorted(shard.name for shard in written)
+    for ext in ("jpg", "png"):
+        names = [shard.name for shard in written if f"-{ext}-" in shard.name]
+        assert 0 < len(names) < 6
+        assert names == [f"{index.recipe}-train-{ext}-{n:06d}.tar" for n in range(len(names))]
 
 
 def test_exports_are_deterministic_and_listed(selected: tuple[Physical, Index, list[str]], tmp_path: Path) -> None:
