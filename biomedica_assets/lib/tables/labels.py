@@ -1,0 +1,367 @@
+"""Tables of what pictures show: vectors, clusters, votes, and labels with their sources and trust."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from biomedica_assets.lib.tables.model import BOOL, F32, I32, I64, STRINGS, Column, S, Table
+from biomedica_assets.lib.tables.model import column as _c
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "One row per embedded image: where its vector stands in the chunk's float16 file.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("row", I32, "row of the vector in the partition's .npy file, from 0"),
+        _c("sha256", S, "SHA-256 of the image bytes that were embedded", src="images.sha256"),
+        _c("encoder", S, "name of the encoder"),
+        _c("encoder_digest", S, "digest of its weights, arithmetic and preprocessing"),
+    ),
+)
+
+EMBEDDING_SHELF = Table(
+    "embedding_shelf",
+    "The embeddings of a shelf's chunks as one file, sorted by id.",
+    "shelf",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("row", I32, "row of the vector in the partition's .npy file, from 0"),
+        _c("source_chunk", S, "chunk the vector comes from"),
+    ),
+)
+
+CLUSTER_MODEL = Table(
+    "cluster_model",
+    "One row per cluster of the global model (PCA and k-means); the model file lies beside it.",
+    "none",
+    ("cluster",),
+    (
+        _c("cluster", I32, "number of the cluster, from 0, by falling size in the fit"),
+        _c("n_fit", I64, "images of the fit nearest to its centroid"),
+        _c("mean_distance", F32, "root mean square distance of those images to it, Euclidean in PCA space"),
+        _c("neighbour", I32, "nearest other cluster", null=True),
+        _c("neighbour_distance", F32, "distance of the two centroids", null=True),
+        _c("model", S, "digest of the model file", src="embedding_shelf.row"),
+    ),
+)
+
+CLUSTERS = Table(
+    "clusters",
+    "One row per embedded image: its cluster, the runner-up, and how far both are.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("cluster", I32, "nearest cluster", src="cluster_model.cluster embeddings.row"),
+        _c("distance", F32, "Euclidean distance to its centroid in PCA space", src="embeddings.row"),
+        _c("runner_up", I32, "second nearest cluster", null=True, src="cluster_model.cluster embeddings.row"),
+        _c("runner_up_distance", F32, "distance to its centroid", null=True, src="embeddings.row"),
+        _c("model", S, "digest of the model", src="cluster_model.model"),
+    ),
+)
+
+CONTACT_SHEETS = Table(
+    "contact_sheets",
+    "One row per picture on a cluster's contact sheet: central, random and border images.",
+    "none",
+    ("cluster", "role", "rank"),
+    (
+        _c("cluster", I32, "cluster the sheet shows", src="clusters.cluster"),
+        _c("role", S, "central (nearest), random (seeded) or border (least clear against the runner-up)"),
+        _c("rank", I32, "position within the role, from 0"),
+        _c("media_id", S, "image", src="clusters.media_id"),
+        _c("figure_id", S, "figure of the image", src="images.figure_id"),
+        _c("article_id", S, "PMC123.1", src="images.article_id"),
+        _c("caption", S, "caption of the figure", null=True, src="captions.caption"),
+        _c("distance", F32, "Euclidean distance to the centroid", src="clusters.distance"),
+        _c("margin", F32, "distance to the runner-up less distance to the cluster", null=True, src="clusters.distance"),
+        _c("n_images", I64, "images of the cluster", src="clusters.cluster"),
+        _c("sheet", S, "path of the sheet below the data directory"),
+        _c("x", I32, "left edge of the picture's cell on the sheet, pixels"),
+        _c("y", I32, "top edge"),
+        _c("side", I32, "width and height of the cell"),
+        _c("model", S, "digest of the model", src="clusters.model"),
+    ),
+)
+
+TAXONOMY = Table(
+    "taxonomy",
+    "Concepts of the annotation vocabulary: kind, content and panel arrangement, each a tree.",
+    "none",
+    ("concept_id",),
+    (
+        _c("concept_id", S, "stable id, never renamed or used again: kind-bar-plot"),
+        _c("axis", S, "kind, content or panel"),
+        _c("label", S, "preferred name"),
+        _c("broader", S, "parent concept", null=True),
+        _c("top", S, "top concept above it, or itself"),
+        _c("depth", I32, "0 for a top concept"),
+        _c("alt", STRINGS, "other names"),
+        _c("note", S, "remark for editors", null=True),
+        _c("deprecated", BOOL, "no longer offered in the form"),
+        _c("taxonomy_version", S, "version of the vocabulary"),
+    ),
+)
+
+EXPERT_VOTES = Table(
+    "expert_votes",
+    "Every vote that people (or simulated annotators) gave, also those that a later one replaced or took back.",
+    "none",
+    ("vote_id",),
+    (
+        _c("vote_id", S, "id given by the page or the importer; sending one twice counts once"),
+        _c("annotator", S, "who voted"),
+        _c("source", S, "human, simulated or imported"),
+        _c("task", S, "label, adjudication, audit or override"),
+        _c("cluster", I32, "cluster that was judged", null=True),
+        _c("media_id", S, "image that was judged, for audit and override", null=True),
+        _c("cluster_model", S, "data version of the cluster model the cluster number belongs to", null=True),
+        _c("panel_type", S, "panel concept", null=True, src="taxonomy.concept_id"),
+        _c("panel_subtype", S, "narrower panel concept", null=True, src="taxonomy.concept_id"),
+        _c("global", STRINGS, "top kind concepts; null if not answered", null=True, src="taxonomy.concept_id"),
+        _c("local", STRINGS, "narrower kind concepts; null if not answered", null=True, src="taxonomy.concept_id"),
+        _c("content", STRINGS, "content concepts; null if not answered", null=True, src="taxonomy.concept_id"),
+        _c("mixed", BOOL, "the images do not belong together"),
+        _c("cant_tell", BOOL, "the annotator could not tell"),
+        _c("comment", S, "free text", null=True),
+        _c("seconds", F32, "time spent, seconds", null=True),
+        _c("time", S, "when it was given, ISO 8601 in UTC"),
+        _c("taxonomy_version", S, "version of the vocabulary offered"),
+        _c("guideline_version", S, "version of the guideline in force"),
+        _c("status", S, "active, replaced (by a later vote of the same person) or withdrawn"),
+    ),
+)
+
+ANNOTATIONS = Table(
+    "annotations",
+    "Consensus of the votes: one row per cluster and question.",
+    "none",
+    ("cluster", "question"),
+    (
+        _c("cluster", I32, "cluster", src="expert_votes.cluster"),
+        _c("question", S, "panel_type, panel_subtype, global, local, content or mixed"),
+        _c("answer", STRINGS, "concepts agreed on (yes or no for mixed); empty if none", src="taxonomy.concept_id"),
+        _c("agreement", F32, "share of the votes that back the answer, 0..1; null without votes", null=True),
+        _c("n_votes", I32, "votes that answered the question"),
+        _c("status", S, "agreed, adjudicated, tie, low_agreement, cant_tell, contradiction, too_few or unanswered"),
+        _c("votes", STRINGS, "ids of the votes it rests on", src="expert_votes.vote_id"),
+        _c("simulated", BOOL, "true if any of the votes was simulated", src="expert_votes.source"),
+        _c("cluster_model", S, "data version of the cluster model"),
+    ),
+)
+
+ANNOTATOR_AGREEMENT = Table(
+    "annotator_agreement",
+    "How far annotators agree, by question, with 95 % bootstrap intervals; and whom each one is confused with.",
+    "none",
+    ("question", "statistic", "subject"),
+    (
+        _c("question", S, "question of the form"),
+        _c("statistic", S, "krippendorff_alpha, krippendorff_alpha_jaccard, fleiss_kappa or cohen_kappa"),
+        _c("subject", S, "all, one annotator, or two joined by ' | '"),
+        _c("value", F32, "the statistic; null where it is undefined", null=True),
+        _c("low", F32, "lower end of the interval", null=True),
+        _c("high", F32, "upper end of the interval", null=True),
+        _c("n_items", I32, "clusters it rests on"),
+        _c("simulated", BOOL, "true if any of the votes was simulated"),
+    ),
+)
+
+ANNOTATOR_CONFUSION = Table(
+    "annotator_confusion",
+    "How each annotator's answers lie against the consensus.",
+    "none",
+    ("question", "annotator", "consensus", "answer"),
+    (
+        _c("question", S, "question of the form"),
+        _c("annotator", S, "who voted", src="expert_votes.annotator"),
+        _c("consensus", S, "consensus answer, concepts joined by ' + '; 'none' if empty", src="annotations.answer"),
+        _c("answer", S, "the annotator's answer, spelled likewise"),
+        _c("n", I32, "clusters"),
+        _c("simulated", BOOL, "true if the annotator is simulated"),
+    ),
+)
+
+PANELS = Table(
+    "panels",
+    "What the panel detector says of each image: one panel or several.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("sha256", S, "file that was looked at", src="images.sha256"),
+        _c("caption_digest", S, "digest of the caption that was read; null without caption", null=True),
+        _c("n_blocks", I32, "blocks that gutters cut the picture into"),
+        _c("n_letters", I32, "panels that the caption names in order: A, B, C"),
+        _c("gutter", F32, "width of the gutters found, share of the side they run along"),
+        _c("p_multiple", F32, "probability that the picture has several panels"),
+        _c("panel_type", S, "panel-single or panel-multiple", src="taxonomy.concept_id"),
+    ),
+)
+
+LABEL_VERDICTS = Table(
+    "label_verdicts",
+    "Labels of audited images held against what people said of the same images, one label a row.",
+    "shelf",
+    ("variant", "media_id", "question", "concept_id"),
+    (
+        _c("variant", S, "propagated (by the cluster alone) or corrected (by the panel detector too)"),
+        _c("media_id", S, "audited image", src="expert_votes.media_id"),
+        _c("question", S, "question of the form"),
+        _c("concept_id", S, "label the image would get", src="annotations.answer panels.panel_type"),
+        _c("raw", F32, "its raw confidence; null if it is the panel detector's", null=True, src="clusters.distance"),
+        _c("correct", BOOL, "whether people agree with it", src="expert_votes.vote_id"),
+        _c("simulated", BOOL, "true if the verdict was simulated", src="expert_votes.source"),
+    ),
+)
+
+LABEL_AUDIT = Table(
+    "label_audit",
+    "What image-level verdicts of people say about propagated labels: precision per label with its interval.",
+    "none",
+    ("question", "concept_id"),
+    (
+        _c("question", S, "question of the form"),
+        _c("concept_id", S, "label; 'all' for the question as a whole"),
+        _c("n", I32, "audited images that carry the label"),
+        _c("n_correct", I32, "of these, images for which people agree with it"),
+        _c("precision", F32, "share correct"),
+        _c("low", F32, "lower end of the 95 % Wilson interval"),
+        _c("high", F32, "upper end of the 95 % Wilson interval"),
+        _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+
+LABEL_CALIBRATION = Table(
+    "label_calibration",
+    "Monotone map from the raw confidence of a label to the share of such labels that people found correct.",
+    "none",
+    ("question", "knot"),
+    (
+        _c("question", S, "question of the form"),
+        _c("knot", I32, "number of the knot, from 0, raw confidence rising"),
+        _c("raw", F32, "raw confidence: agreement x purity x margin"),
+        _c("confidence", F32, "calibrated confidence"),
+        _c("n", I32, "audited labels the question's map was fitted on"),
+    ),
+)
+
+
+def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column, ...]:
+    """Answer, provenance and confidence of one question."""
+    where = "annotations.answer expert_votes.vote_id"
+    return (
+        _c(
+            question,
+            dtype,
+            f"{what}; null without accepted answer",
+            null=True,
+            src=where + (" panels.panel_type" if dtype == S else ""),
+        ),
+        _c(
+            f"{question}_provenance",
+            S,
+            f"{question}: human, model, or propagated and text joined by +; null without answer",
+            null=True,
+        ),
+        _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
+        _c(f"{question}_confidence", F32, f"{question}: confidence 0..1; null without answer", null=True),
+    )
+
+
+TEXT_LABELS = Table(
+    "text_labels",
+    "What the text says of each figure: concepts that rules found in caption, mentions, headings and kind of element.",
+    "chunk",
+    ("figure_id", "concept_id", "rule", "place"),
+    (
+        _c("figure_id", S, "figure the text speaks of", src="figures.figure_id"),
+        _c("concept_id", S, "concept that follows", src="taxonomy.concept_id"),
+        _c("rule", S, "rule that matched: concept/rule of the rules file"),
+        _c("place", S, "kind, head (first sentence of the caption), caption, mention or mesh"),
+        _c("words", S, "words that matched", src="captions.caption mentions.text pubmed_records.mesh figures.kind"),
+        _c("trust", F32, "share of matches in the head of a caption that are right, as the rules file states"),
+    ),
+)
+
+LABEL_CLAIMS = Table(
+    "label_claims",
+    "What each source says of a sample of images, and what people said of the same images.",
+    "shelf",
+    ("media_id", "concept_id", "source"),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("article_id", S, "its article", src="images.article_id"),
+        _c("concept_id", S, "concept of the axis kind, wider ones included", src="taxonomy.concept_id"),
+        _c("source", S, "text or propagated; person for what people said of the image itself"),
+        _c("symbol", S, "how it says so: head, mention, sure, ...; yes for a person"),
+        _c("simulated", BOOL, "true if it rests on a simulated vote"),
+    ),
+)
+
+LABEL_TRUST = Table(
+    "label_trust",
+    "What each source's word is worth: probability of its symbols where a label is right and where it is wrong.",
+    "none",
+    ("level", "source", "symbol"),
+    (
+        _c("level", S, "top or narrower concepts"),
+        _c("source", S, "source, or prior with a concept as symbol"),
+        _c("symbol", S, "what it says", src="label_claims.symbol"),
+        _c("p_no", F32, "probability of the symbol where the label is wrong; of a prior the share of wrong ones"),
+        _c("p_yes", F32, "probability of the symbol where the label is right; of a prior the share of right ones"),
+        _c("n", I32, "times it was said in the sample"),
+        _c("estimated", BOOL, "true if counted (Dawid and Skene's model), false if as believed beforehand"),
+    ),
+)
+
+SOURCE_LEADERBOARD = Table(
+    "source_leaderboard",
+    "Each source of labels and their combination against what people said of single images, by concept.",
+    "none",
+    ("source", "question", "concept_id"),
+    (
+        _c("source", S, "source, or combined"),
+        _c("question", S, "global or local"),
+        _c("concept_id", S, "label; 'all' for the question as a whole"),
+        _c("n", I32, "judged images for which the source names the label"),
+        _c("n_correct", I32, "of these, those that people agree with"),
+        _c("n_true", I32, "judged images that show it"),
+        _c("precision", F32, "share correct, null if it was never said", null=True),
+        _c("low", F32, "lower end of the 95 % interval", null=True),
+        _c("high", F32, "upper end of the 95 % interval", null=True),
+        _c("recall", F32, "share of those that show it", null=True),
+        _c("brier", F32, "mean squared error of the probability over candidates", null=True),
+        _c("coverage", F32, "share of judged images of which the source says something"),
+        _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+
+CLAIMS = pl.List(pl.Struct({"concept_id": pl.String(), "source": pl.String(), "confidence": pl.Float32()}))
+
+FIGURE_LABELS = Table(
+    "figure_labels",
+    "Labels of each image, with where they come from and how far they can be trusted.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="clusters.media_id"),
+        _c("cluster", I32, "cluster of the image", src="clusters.cluster"),
+        *_label_columns("panel_type", S, "panel concept: single or multiple"),
+        *_label_columns("panel_subtype", S, "narrower panel concept"),
+        *_label_columns("global", STRINGS, "top kind concepts"),
+        *_label_columns("local", STRINGS, "narrower kind concepts"),
+        *_label_columns("content", STRINGS, "content concepts"),
+        _c(
+            "claims",
+            CLAIMS,
+            "concepts of the axis kind that any source names, with its confidence; 'combined' for all sources together",
+            src="text_labels.concept_id annotations.answer",
+        ),
+        _c("calibrated", BOOL, "true if confidences were calibrated on an audit sample"),
+        _c("simulated", BOOL, "true if any label rests on a simulated vote"),
+    ),
+)
