@@ -138,4 +138,11 @@ def export(arguments: argparse.Namespace) -> int:
         index = Index(find_index(root, arguments.recipe))
         made = copies.export(index, str(root), arguments.target, wanted, progress=progress)
     print(f"{len(made):,} shards in {arguments.target}")
+    formats = sorted({shard.name.split("-")[-2] for shard in made})
+    if len(formats) > 1:
+        print(
+            f"One image format to a shard: {', '.join(formats)}. Hugging Face's reader takes the members of the first "
+            "shard for those of all: load each format by itself, or all with the types of "
+            "biomedica_assets.lib.shards.sample.hf_features"
+        )
     return 0
