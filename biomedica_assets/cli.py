@@ -125,6 +125,12 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     ui.add_argument("--port", type=int, default=3000, help="port on the loopback interface (default 3000)")
 
     _add(commands, "status", "graph.status", "What is there: partitions, rows, rejects by reason and bytes per table.")
+    doctor = _add(
+        commands, "doctor", "doctor.doctor",
+        "Look at machine, settings, source, weights, Dagster's instance and ports, and say what to do where something "
+        "is missing. Changes nothing. Exit code 1 only if something is broken.",
+    )  # fmt: skip
+    doctor.add_argument("--json", action="store_true", help="one JSON array of check, verdict, found and cure")
     _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
 
 

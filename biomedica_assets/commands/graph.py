@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import instance, settings, stopping
 from biomedica_assets.checks import ROOT
+from biomedica_assets.lib import machine
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.settings import Settings
 
@@ -90,22 +90,12 @@ def _check_ui(data_dir: Path, port: int) -> None:
             f"the data directory {data_dir.absolute()} {what}: name another with --data-dir, or make one with "
             "`biomedica run --source DIR` or `biomedica demo`"
         )
-    if not _is_free(port):
-        free = next((other for other in range(port + 1, min(port + 100, 65_536)) if _is_free(other)), None)
+    if not machine.is_free(port):
+        free = machine.free_port(port)
         raise PermanentFailure(
             f"port {port} of 127.0.0.1 is taken, perhaps by another UI"
             + (f"; {free} is free: --port {free}" if free else "")
         )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def status(arguments: argparse.Namespace) -> int:
