@@ -44,6 +44,7 @@ class RejectReason(enum.StrEnum):
     ARTICLE_ID_MISMATCH = "article_id_mismatch"
     # figures and media
     TOO_MANY_MENTIONS = "too_many_mentions"
+    TOO_MUCH_REPEATED = "too_much_repeated"
     FIGURE_WITHOUT_GRAPHIC = "figure_without_graphic"
     MEDIA_MISSING = "media_missing"
     MEDIA_AMBIGUOUS = "media_ambiguous"

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from biomedica_assets.lib.clip.streams import IMAGES
+from biomedica_assets.lib.clip.streams import IMAGES, OTHERS
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import RECIPE, SHARDS
 
@@ -25,11 +25,11 @@ def training_samples(lake: Lake, recipe: str) -> tuple[int, int]:
     """Samples of an epoch of the training split, repetitions counted.
 
     Returns:
-        Those in formats that ``open_clip_train`` reads, and the others.
+        Those in formats that the training stream reads, as they are or encoded again, and the others.
     """
     formats = lake.scan(SHARDS).select("sample_key", "image_ext")
     rows = lake.read_lazy(RECIPE, recipe).filter(pl.col("split") == "train").join(formats, on="sample_key")
-    read = pl.col("image_ext").is_in(IMAGES)
+    read = pl.col("image_ext").is_in((*IMAGES, *OTHERS))
     repeat = pl.col("repeat").cast(pl.Int64)
     counted = rows.select(repeat.filter(read).sum().alias("read"), repeat.filter(~read).sum().alias("other")).collect()
     return int(counted["read"].item()), int(counted["other"].item())

@@ -293,7 +293,7 @@ def check_training(profile: Profile, recipe: str, *, samples: int, unreadable: i
     if an_epoch < profile.batch_size:
         raise PermanentFailure(
             f"{here}: batch_size {profile.batch_size} is more than the {an_epoch} samples of an "
-            f"epoch ({unreadable} others are in formats that open_clip_train does not read); lower it"
+            f"epoch ({unreadable} others are in formats that training does not read); lower it"
         )
     steps = -(-an_epoch // profile.batch_size) * profile.epochs_of(recipe)
     if profile.warmup >= steps:

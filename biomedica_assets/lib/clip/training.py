@@ -28,7 +28,7 @@ class TrainingData:
         pattern: WebDataset pattern of the virtual shards of the training split; ``--epoch 0`` in it becomes the epoch.
         samples: samples of an epoch that the reader can decode.
         virtual_shards: how many streams the pattern has.
-        unreadable: samples of an epoch in formats that ``open_clip_train`` leaves out.
+        unreadable: samples of an epoch in formats that the training stream leaves out.
         truncation: share of captions longer than the model's context, and similar, for the record.
     """
 

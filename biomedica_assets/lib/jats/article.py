@@ -13,6 +13,7 @@ from biomedica_assets.lib.jats.mentions import Mentions
 from biomedica_assets.lib.jats.metadata import read_metadata
 from biomedica_assets.lib.jats.reading import read_article, read_articles, stated_pmcid
 from biomedica_assets.lib.jats.records import ParsedArticle
+from biomedica_assets.lib.jats.repeats import Repeats
 from biomedica_assets.lib.jats.rights import STATING, Rights
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, Element
 
@@ -90,7 +91,8 @@ def _parsed(
     article = read_metadata(root, article_id, default_id, n_further, today)
     contexts = Contexts(root)
     rights = Rights(root, article.copyright, today)
-    figures = Figures(article.article_id, contexts, rights, xml=xml)
+    repeats = Repeats()
+    figures = Figures(article.article_id, contexts, rights, repeats, xml=xml)
     xrefs: list[Element] = []
     fig_rows: list[Row] = []
     for element in root.iter(*_TAGS):
@@ -107,8 +109,9 @@ def _parsed(
             rights.note(element)
         else:
             figures.add_supplement(element)
-    mentions = Mentions(fig_rows, contexts)
+    mentions = Mentions(fig_rows, contexts, repeats)
     if fig_rows:
         mentions.add_xrefs(xrefs)
     found = mentions.finish()
-    return ParsedArticle(article, figures.finish(article.license_code), found, mentions.n_left_out)
+    records = figures.finish(article.license_code)
+    return ParsedArticle(article, records, found, mentions.n_left_out, repeats.n_cut)

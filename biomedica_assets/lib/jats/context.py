@@ -18,7 +18,7 @@ class Context:
 
     Attributes:
         place: innermost of the places in ``_PLACES``; ``article`` if there is none.
-        sections: titles of the sections, from the outside in.
+        section: titles of the sections, from the outside in, joined by `` > ``.
         language: ``xml:lang`` in force.
         scope: the ``sub-article`` or ``response`` around it; labels number anew in each.
         figures: the ``fig`` elements around it, from the inside out.
@@ -27,17 +27,12 @@ class Context:
     """
 
     place: str = "article"
-    sections: tuple[str, ...] = ()
+    section: str | None = None
     language: str | None = None
     scope: Element | None = None
     figures: tuple[Element, ...] = ()
     captioned: tuple[Element, ...] = ()
     group: Element | None = None
-
-    @property
-    def section(self) -> str | None:
-        """Titles of the sections as one line."""
-        return " > ".join(self.sections) or None
 
 
 _PLACES = {
@@ -63,6 +58,8 @@ _PLACES = {
 # These say something only where no more telling place is around them (the body of a sub-article is sub-article).
 _OUTER_PLACES = {"front": "front", "front-stub": "front", "body": "body", "back": "back"}
 _TITLED = frozenset({"sec", "app", "ack", "abstract", "trans-abstract", "treatment-sec", "notes", "glossary", "bio"})
+# RFC 5646 §4.4.1 has no use for a language tag of more than 35 characters; every row below one repeats it.
+_MOST_LANGUAGE = 100
 _SCOPES = frozenset({"sub-article", "response"})
 _TELLING = frozenset({*_PLACES, *_OUTER_PLACES, *_TITLED, *_SCOPES, "fig", "fig-group"})
 
@@ -90,21 +87,23 @@ class Contexts:
     def _step(outer: Context, element: Element) -> Context:
         name = LOCAL_NAMES[element.tag]
         language = element.get(XML_LANG)
+        language = language and language[:_MOST_LANGUAGE]
         if language is None and name not in _TELLING:
             return outer
         place = _PLACES.get(name) or (_OUTER_PLACES.get(name) if outer.place == "article" else None)
-        sections, figures, captioned = outer.sections, outer.figures, outer.captioned
+        section, figures, captioned = outer.section, outer.figures, outer.captioned
         if name in _TITLED:
             title = next(element.iterchildren("{*}title"), None)
             if title is not None and (text := text_of(title)):
-                sections = (*sections, text.replace("\n", " "))
+                line = text.replace("\n", " ")
+                section = f"{section} > {line}" if section else line
         elif name == "fig":
             figures = (element, *figures)
         elif name == "caption" and figures and element.getparent() is figures[0]:
             captioned = (figures[0], *captioned)
         return Context(
             place or outer.place,
-            sections,
+            section,
             language or outer.language,
             element if name in _SCOPES else outer.scope,
             figures,

@@ -18,8 +18,10 @@ from lxml import etree
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.jats.context import Contexts
+from biomedica_assets.lib.jats.credit_lines import Credit
 from biomedica_assets.lib.jats.reading_form import has_position, reading_text
 from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
+from biomedica_assets.lib.jats.repeats import FREE, Repeats
 from biomedica_assets.lib.jats.rights import Rights
 from biomedica_assets.lib.jats.text import lines_of, text_of
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name
@@ -55,13 +57,29 @@ class Row:
     n_mentions: int = 0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Whole:
+    """A group, or a figure around figures: what it lends to its parts.
+
+    Attributes:
+        label: text of its label.
+        caption: its caption, for parts that have none.
+        credit: credit line in that caption.
+    """
+
+    label: str | None
+    caption: Caption | None
+    credit: Credit | None
+
+
 class Figures:
     """The rows of one article, in document order."""
 
-    def __init__(self, article_id: str, contexts: Contexts, rights: Rights, *, xml: bool) -> None:
-        """Args: article_id: for the figure ids; contexts, rights: of the article; xml: keep captions as XML, too."""
+    def __init__(self, article_id: str, contexts: Contexts, rights: Rights, repeats: Repeats, *, xml: bool) -> None:
+        """Args: article_id: for figure ids; contexts, rights, repeats: of the article; xml: keep captions as XML."""
         self.rows: list[Row] = []
-        self._contexts, self._rights, self._xml = contexts, rights, xml
+        self._contexts, self._rights, self._repeats, self._xml = contexts, rights, repeats, xml
+        self._wholes: dict[Element, _Whole] = {}
         self._prefix, self._id_base = _id_prefix(article_id)
         self._by_element: dict[Element, Row] = {}
         self._seen: dict[str, int] = {}
@@ -144,18 +162,35 @@ class Figures:
         self._by_element[element] = row
         return row
 
-    def _of_figure_around(self, element: Element) -> Caption | None:
-        """Caption of a figure around this one, unless a group with a caption is nearer."""
+    def _of_figure_around(self, element: Element) -> _Whole | None:
+        """The figure around this one whose caption it takes; None if a group with a caption is nearer."""
         for ancestor in element.iterancestors():
             name = LOCAL_NAMES[ancestor.tag]
             if name == "fig-group" and next(ancestor.iterchildren("{*}caption"), None) is not None:
                 return None
             if name == "fig":
-                language = ancestor.get(XML_LANG) or self._contexts.around(ancestor).language
-                found = _caption_of(_children(ancestor), language, source="fig", xml=self._xml)
-                if found is not None:
+                found = self._whole(ancestor)
+                if found.caption is not None:
                     return found
         return None
+
+    def _whole(self, element: Element) -> _Whole:
+        """What a group or figure lends, read once: a group of 4 000 parts was read 4 000 times."""
+        found = self._wholes.get(element)
+        if found is None:
+            children = _children(element)
+            language = self._contexts.within(element).language
+            caption = _caption_of(children, language, source=local_name(element), xml=self._xml)
+            credit = self._rights.credit_in(caption.text) if caption else None
+            found = self._wholes[element] = _Whole(_one(children, "label"), caption, credit)
+        return found
+
+    def _lent(self, caption: Caption) -> Caption:
+        """The caption of what is around a figure, as its row gets it."""
+        if self._repeats.whole(caption.text, caption.reading, caption.title, caption.xml):
+            return caption
+        cut = {"text": caption.text[:FREE], "reading": caption.reading[:FREE]}
+        return dataclasses.replace(caption, **cut, title=None, xml=caption.xml and "")
 
     def _read(self, element: Element, alternatives: Element | None) -> Graphic | None:
         if alternatives is None:
@@ -166,20 +201,20 @@ class Figures:
 
     def _record(self, row: Row, article_license: str | None) -> Figure:
         element = row.element
+        repeated = self._repeats.of
         around = self._contexts.around(element)
         children = _children(element)
-        group = _children(around.group) if around.group is not None else {}
-        group_caption = None
-        if "caption" in group:
-            group_caption = _caption_of(group, around.language, source="fig-group", xml=self._xml)
+        group = self._whole(around.group) if around.group is not None else _LENDS_NOTHING
         caption = None
         if "caption" in children or "p" in children:
             caption = _caption_of(children, element.get(XML_LANG) or around.language, source="caption", xml=self._xml)
-        if caption is None and around.figures:
-            caption = self._of_figure_around(element)
+        outer = self._of_figure_around(element) if caption is None and around.figures else None
         attribution = _attribution(element, children)
         words = "\n".join(filter(None, (caption.text if caption else None, attribution, _foot_of(children))))
-        rights = self._rights.decide(element, len(row.graphics), words)
+        rights = self._rights.decide(element, len(row.graphics), words, outer.credit if outer else None)
+        lent = (outer or group).caption if caption is None else None
+        if lent is not None:
+            caption = self._lent(lent)
         code = rights.in_force(article_license)
         parent = self._by_element[around.figures[0]].figure_id if around.figures else None
         return Figure(
@@ -189,22 +224,22 @@ class Figures:
             element=local_name(element),
             kind=row.kind,
             label=_one(children, "label"),
-            caption=caption or group_caption,
+            caption=caption,
             graphics=tuple(row.graphics),
             parent_figure_id=parent,
-            group_xml_id=around.group.get("id") if around.group is not None else None,
-            group_label=_one(group, "label"),
-            group_caption=group_caption.text if group_caption else None,
+            group_xml_id=repeated(around.group.get("id")) if around.group is not None else None,
+            group_label=repeated(group.label),
+            group_caption=repeated(group.caption.text) if group.caption else None,
             place=around.place,
-            section=around.section,
+            section=repeated(around.section),
             language=element.get(XML_LANG) or around.language,
-            license_url=rights.stated.license_url,
+            license_url=repeated(rights.stated.license_url),
             license_code=code,
             license_group=licenses.group_of(code),
             has_own_license=rights.own or rights.withheld or bool(rights.at_most),
             license_source=rights.source,
-            license_reason=rights.reason,
-            copyright=rights.stated.copyright or self._rights.copyright_of(element),
+            license_reason=repeated(rights.reason),
+            copyright=repeated(rights.stated.copyright or self._rights.copyright_of(element)),
             attribution=attribution,
             credit=rights.credit,
             credit_rule=rights.credit_rule,
@@ -212,6 +247,9 @@ class Figures:
             alt_text=_one(children, "alt-text"),
             n_mentions=row.n_mentions,
         )
+
+
+_LENDS_NOTHING = _Whole(None, None, None)
 
 
 def _parent_of(element: Element, alternatives: Element | None) -> Element | None:

@@ -15,7 +15,7 @@ import orjson
 
 from biomedica_assets.lib.errors import RejectReason
 from biomedica_assets.lib.jats.article import parse_articles
-from biomedica_assets.lib.jats.mentions import left_out_message
+from biomedica_assets.lib.jats.limits import beyond_limits
 from biomedica_assets.lib.jats.reading import UnreadableXml
 from biomedica_assets.lib.jats.records import ParsedArticle, article_json, figure_json, mention_json, paragraphs_json
 
@@ -76,18 +76,11 @@ def as_json(parsed: ParsedArticle) -> dict[str, Any]:
         "figures": [figure_json(figure) for figure in parsed.figures],
         "paragraphs": paragraphs_json(parsed.mentions),
         "mentions": [mention_json(mention) for mention in parsed.mentions],
-        "rejects": [too_many_inferred(parsed)] if parsed.n_inferred_left_out else [],
-    }
-
-
-def too_many_inferred(parsed: ParsedArticle) -> dict[str, Any]:
-    """The reject of an article whose ranges and groups imply more mentions than are kept."""
-    return {
-        "article_id": parsed.article.article_id,
-        "stage": "mentions",
-        "reason": str(RejectReason.TOO_MANY_MENTIONS),
-        "message": left_out_message(parsed.n_inferred_left_out),
-        "subject": None,
+        "rejects": [
+            {"article_id": parsed.article.article_id, "stage": table, "reason": str(reason), "message": message}
+            | {"subject": None}
+            for table, reason, message in beyond_limits(parsed)
+        ],
     }
 
 

@@ -7,20 +7,27 @@ except inside that figure's own caption, and except empty ones that only mark wh
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from biomedica_assets.lib.jats.context import Contexts
 from biomedica_assets.lib.jats.figures import Row
 from biomedica_assets.lib.jats.records import Mention
+from biomedica_assets.lib.jats.repeats import Repeats
 from biomedica_assets.lib.jats.text import text_of, text_with_spans
 from biomedica_assets.lib.jats.vocabulary import BLOCKS, LOCAL_NAMES, OTHER_BLOCKS, ROLE_OF, Element, Role, local_name
 
 MOST_INFERRED = 20_000
 """Most inferred mentions of an article: 1 000 ranges over 8 000 figures each would be 8 million (1.5 MB of XML)."""
 _MOST_PLACES = 20
+_MOST_LOOKS = 1_000_000
+"""Most figures of ranges and groups that are looked at one by one in an article; those of further ones are counted."""
+_NEAR = 200
+"""Most characters between two citations of a range, and before an empty one, that are read: no such text is longer."""
 
 # Dashes: hyphen-minus, hyphens, figure/en/em dash, bar, minus, tildes used as dashes in East Asian typesetting.
 _DASH = "\\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d~\u301c\uff5e"
@@ -57,38 +64,65 @@ class Number:
 class _Citation:
     """An ``xref`` in the text of a block: what it cites, where it stands, whether it says that it only places.
 
-    ``implied`` are the parts of a group that it cites.
+    ``implied`` are the parts of each group that it cites; the lists are shared with other citations.
     """
 
     rows: tuple[Row, ...]
     start: int
     end: int
     is_anchor: bool
-    implied: tuple[Row, ...] = ()
+    implied: tuple[list[Row], ...] = ()
+
+
+class _Series:
+    """The numbered figures of one series in one sub-article, in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, Row]] = []
+        self._sorted = True
+
+    def add(self, number: Number, row: Row) -> None:
+        """Add a figure."""
+        self._rows.append((number.first, number.last, row.ordinal, row))
+        self._sorted = False
+
+    def between(self, first: int, last: int) -> list[Row]:
+        """Figures all of whose numbers lie between two others, in document order."""
+        if not self._sorted:
+            self._rows.sort(key=lambda one: one[:3])
+            self._sorted = True
+        begin = bisect.bisect_right(self._rows, first, key=lambda one: one[0])
+        end = bisect.bisect_left(self._rows, last, key=lambda one: one[0])
+        found = (row for _, row_last, _, row in self._rows[begin:end] if row_last < last)
+        return sorted(found, key=lambda row: row.ordinal)
 
 
 class Mentions:
     """The mentions of one article."""
 
-    def __init__(self, rows: list[Row], contexts: Contexts) -> None:
-        """Args: rows: the ``fig`` rows of the article; contexts: of the article."""
-        self._contexts = contexts
+    def __init__(self, rows: list[Row], contexts: Contexts, repeats: Repeats) -> None:
+        """Args: rows: the ``fig`` rows of the article; contexts, repeats: of the article."""
+        self._contexts, self._repeats = contexts, repeats
         self._rows = rows
         self._by_ordinal = {row.ordinal: row for row in rows}
-        self._by_id: dict[str, list[Row]] = {}
-        for row in rows:
-            if xml_id := row.element.get("id"):
-                self._by_id.setdefault(xml_id, []).append(row)
-        self._by_group: dict[str, list[Row]] = {}
-        for row in rows:
-            for group in self._wholes(row):
-                if xml_id := group.get("id"):
-                    self._by_group.setdefault(xml_id, []).append(row)
         self.n_left_out = 0
         self._n_inferred = 0
-        self._implied: dict[Element, tuple[Row, ...]] = {}
+        self._n_looks = 0
+        self._shows: dict[Element, bool] = {}
+        # By id, then by the sub-article: ids come several times where a file holds several articles' worth.
+        self._by_id: dict[str, dict[Element | None, Row]] = {}
+        self._by_group: dict[str, dict[Element | None, list[Row]]] = {}
+        for row in rows:
+            scope = self._scope(row)
+            if xml_id := row.element.get("id"):
+                self._by_id.setdefault(xml_id, {}).setdefault(scope, row)
+            for group in self._wholes(row):
+                if xml_id := group.get("id"):
+                    self._by_group.setdefault(xml_id, {}).setdefault(scope, []).append(row)
+        self._implied: dict[Element, tuple[list[Row], ...]] = {}
         self._blocks: dict[Element, dict[Element, tuple[Row, ...]]] = {}
         self._numbers: dict[str, Number | None] = {}
+        self._series: dict[tuple[str, Element | None], _Series] | None = None
 
     def add_xrefs(self, xrefs: Iterable[Element]) -> None:
         """Note those of the ``xref`` elements that cite a figure."""
@@ -101,8 +135,9 @@ class Mentions:
                 self._note(xref, [rid for rid in rids.split() if rid in by_id or rid in by_group])
 
     def _note(self, xref: Element, rids: Sequence[str]) -> None:
-        rows = tuple(dict.fromkeys(self._target(rid, xref) for rid in rids if rid in self._by_id))
-        parts = tuple(dict.fromkeys(row for rid in rids for row in self._parts(rid, xref) if row not in rows))
+        scope = self._contexts.around(xref).scope
+        rows = tuple(dict.fromkeys(_of_scope(self._by_id[rid], scope) for rid in rids if rid in self._by_id))
+        parts = tuple(_of_scope(self._by_group[rid], scope) for rid in dict.fromkeys(rids) if rid in self._by_group)
         if parts:
             self._implied[xref] = parts
         if rows or parts:
@@ -119,26 +154,15 @@ class Mentions:
         """What a figure is a part of: groups around it, and figures that show nothing but their parts."""
         for ancestor in row.element.iterancestors():
             name = LOCAL_NAMES[ancestor.tag]
-            if name == "fig-group" or (name == "fig" and not _shows(ancestor)):
+            if name == "fig-group" or (name == "fig" and not self._shows_itself(ancestor)):
                 yield ancestor
             elif name in _OUTSIDE:
                 return
 
-    def _parts(self, rid: str, xref: Element) -> list[Row]:
-        """Figures below a group of an id, in the same sub-article if ids come several times."""
-        found = self._by_group.get(rid, [])
-        if len(found) > 1 and len({self._scope(row) for row in found}) > 1:
-            scope = self._contexts.around(xref).scope
-            found = [row for row in found if self._scope(row) is scope] or found
-        return found
-
-    def _target(self, rid: str, xref: Element) -> Row:
-        """Figure of an id; of several with the same id, the one in the same sub-article."""
-        candidates = self._by_id[rid]
-        if len(candidates) > 1:
-            scope = self._contexts.around(xref).scope
-            return next((row for row in candidates if self._scope(row) is scope), candidates[0])
-        return candidates[0]
+    def _shows_itself(self, figure: Element) -> bool:
+        if figure not in self._shows:
+            self._shows[figure] = _shows(figure)
+        return self._shows[figure]
 
     def _scope(self, row: Row) -> Element | None:
         return self._contexts.around(row.element).scope
@@ -166,13 +190,14 @@ class Mentions:
             for row in citation.rows:
                 if row.element not in within.captioned:
                     explicit.setdefault(row.ordinal, []).append((citation.start, citation.end))
-        for span, row in self._ranges(text, citations):
-            if row.ordinal not in explicit and row.element not in within.captioned:
-                self._infer(inferred, row, span)
+        implied_by = _Inferring(self, explicit, inferred, within.captioned)
+        for span, left, right in self._ranges(text, citations):
+            if implied_by.is_new(("range", left.ordinal, right.ordinal)):
+                implied_by.add(self._between(left, right), span)
         for citation in citations:
-            for row in citation.implied:
-                if row.ordinal not in explicit and row.element not in within.captioned:
-                    self._infer(inferred, row, (citation.start, citation.end))
+            for parts in citation.implied:
+                if implied_by.is_new(("group", id(parts))):
+                    implied_by.add(parts, (citation.start, citation.end))
         found: list[Mention] = []
         for implied, places in ((False, explicit), (True, inferred)):
             for row_ordinal, row_spans in places.items():
@@ -186,52 +211,50 @@ class Mentions:
                         spans=tuple(dict.fromkeys(row_spans)),
                         block=local_name(block),
                         place=within.place,
-                        section=within.section,
+                        section=self._repeats.of(within.section),
                         inferred=implied,
                     )
                 )
         return found
 
-    def _infer(self, inferred: dict[int, list[tuple[int, int]]], row: Row, span: tuple[int, int]) -> None:
-        """Note one place that implies a figure; the first of a block is a mention, of which an article has a limit."""
-        places = inferred.get(row.ordinal)
-        if places is None:
-            if self._n_inferred >= MOST_INFERRED:
-                self.n_left_out += 1
-                return
-            self._n_inferred += 1
-            places = inferred[row.ordinal] = []
-        if len(places) < _MOST_PLACES:
-            places.append(span)
+    def take(self) -> bool:
+        """Make room for an inferred mention; False if the article has no more of it."""
+        if self._n_inferred >= MOST_INFERRED:
+            self.n_left_out += 1
+            return False
+        self._n_inferred += 1
+        return True
 
-    def _ranges(self, text: str, citations: list[_Citation]) -> list[tuple[tuple[int, int], Row]]:
-        """Figures that lie between two citations joined as a range, each with the span of the whole range."""
-        found: list[tuple[tuple[int, int], Row]] = []
+    def looks_at(self, n: int) -> bool:
+        """Whether ``n`` more figures may be looked at one by one; if not, they are counted as left out."""
+        self._n_looks += n
+        if self._n_looks <= _MOST_LOOKS:
+            return True
+        self.n_left_out += n
+        return False
+
+    def _ranges(self, text: str, citations: list[_Citation]) -> Iterator[tuple[tuple[int, int], Row, Row]]:
+        """Citations joined as a range: the span of the whole range, its first figure and its last."""
         written = [citation for citation in citations if citation.end > citation.start and citation.rows]
         for left, right in itertools.pairwise(written):
             if _is_range(text, left, right):
-                found += [((left.start, right.end), row) for row in self._between(left.rows[-1], right.rows[0])]
+                yield (left.start, right.end), left.rows[-1], right.rows[0]
         for citation in written:
             if len(citation.rows) == 2 and _INNER_RANGE.search(text[citation.start : citation.end]):
-                span = (citation.start, citation.end)
-                found += [(span, row) for row in self._between(*citation.rows)]
-        return found
+                yield (citation.start, citation.end), *citation.rows
 
     def _between(self, left: Row, right: Row) -> list[Row]:
         """Figures whose label numbers lie between those of two others, in their series and sub-article."""
         first, last = self._number(left), self._number(right)
         if first is None or last is None or first.series != last.series or first.last + 1 >= last.first:
             return []
-        scope = self._scope(left)
-        return [
-            row
-            for row in self._rows
-            if (number := self._number(row)) is not None
-            and number.series == first.series
-            and first.last < number.first
-            and number.last < last.first
-            and self._scope(row) is scope
-        ]
+        if self._series is None:
+            self._series = {}
+            for row in self._rows:
+                if (number := self._number(row)) is not None:
+                    self._series.setdefault((number.series, self._scope(row)), _Series()).add(number, row)
+        series = self._series.get((first.series, self._scope(left)))
+        return series.between(first.last, last.first) if series else []
 
     def _number(self, row: Row) -> Number | None:
         if row.figure_id not in self._numbers:
@@ -249,9 +272,56 @@ def _shows(figure: Element) -> bool:
     )
 
 
-def left_out_message(n: int) -> str:
+class _Inferring:
+    """The inferred mentions of one block: where they stand, within the limits of the article."""
+
+    def __init__(
+        self,
+        mentions: Mentions,
+        explicit: Container[int],
+        inferred: dict[int, list[tuple[int, int]]],
+        captioned: Container[Element],
+    ) -> None:
+        self._mentions, self._explicit, self._inferred, self._captioned = mentions, explicit, inferred, captioned
+        self._left_out: set[int] = set()
+        self._seen: dict[object, int] = {}
+
+    def is_new(self, key: object) -> bool:
+        """Whether a range or group can add to the block: after ``_MOST_PLACES`` times its figures are full."""
+        self._seen[key] = self._seen.get(key, 0) + 1
+        return self._seen[key] <= _MOST_PLACES
+
+    def add(self, rows: Sequence[Row], span: tuple[int, int]) -> None:
+        """Note one place that implies figures; the first in a block is a mention, of which an article has a limit."""
+        if not self._mentions.looks_at(len(rows)):
+            return
+        for row in rows:
+            if row.ordinal in self._explicit or row.ordinal in self._left_out or row.element in self._captioned:
+                continue
+            places = self._inferred.get(row.ordinal)
+            if places is None:
+                if not self._mentions.take():
+                    self._left_out.add(row.ordinal)
+                    continue
+                places = self._inferred[row.ordinal] = []
+            if len(places) < _MOST_PLACES:
+                places.append(span)
+
+
+_Found = TypeVar("_Found", Row, list[Row])
+
+
+def _of_scope(found: Mapping[Element | None, _Found], scope: Element | None) -> _Found:
+    """What an id stands for in a sub-article; where it stands for nothing there, what it does where it comes first."""
+    return found[scope] if scope in found else next(iter(found.values()))
+
+
+def message(n: int) -> str:
     """What a reject says of inferred mentions beyond the limit."""
-    return f"ranges and groups imply {n:,} mentions more than the {MOST_INFERRED:,} of an article that are kept"
+    return (
+        f"ranges and groups imply more mentions than the {MOST_INFERRED:,} of an article that are kept: "
+        f"{n:,} are left out"
+    )
 
 
 def number_of(label: str) -> Number | None:
@@ -297,39 +367,38 @@ def _without_placing(text: str, citations: list[_Citation]) -> list[_Citation]:
     An empty xref is a citation if it is the middle of a range that others write out ("1-[ ]3", "1[ ][ ]-4"), or if the
     words around it call for a figure's name ("see Fig. [ ]", "([ ])", "Figs [ ] and [ ]").
     """
+    written = [citation for citation in citations if citation.end > citation.start]
+    ends, starts = [citation.end for citation in written], [citation.start for citation in written]
     kept: list[_Citation] = []
-    for i, citation in enumerate(citations):
-        empty = citation.start == citation.end
-        if not empty or (not citation.is_anchor and _cites(text, citations, i, kept)):
+    for citation in citations:
+        if citation.end > citation.start:
             kept.append(citation)
+        elif not citation.is_anchor:
+            left, right = bisect.bisect_right(ends, citation.start), bisect.bisect_left(starts, citation.start)
+            in_range = left > 0 and right < len(written) and _is_range(text, written[left - 1], written[right])
+            if in_range or _cites(text, citation.start, kept[-1] if kept else None):
+                kept.append(citation)
     return kept
 
 
-def _cites(text: str, citations: list[_Citation], i: int, kept: list[_Citation]) -> bool:
-    at = citations[i].start
-    if _in_range(text, citations, i):
+def _cites(text: str, at: int, before: _Citation | None) -> bool:
+    """Whether the words before an empty xref, behind the citation before it, call for a figure's name."""
+    end = before.end if before else 0
+    gap = text[max(end, at - _NEAR) : at]
+    if _CITING.search(gap):
         return True
-    before = kept[-1].end if kept else 0
-    if _CITING.search(text[before:at]):
-        return True
-    gap = text[before:at]
-    after_empty = bool(kept) and kept[-1].start == kept[-1].end
+    after_empty = before is not None and before.start == before.end and at - end <= _NEAR
     return after_empty and bool(gap.strip()) and _CONNECTED.fullmatch(gap) is not None
-
-
-def _in_range(text: str, citations: list[_Citation], i: int) -> bool:
-    """Whether an empty xref stands between two written ones with nothing but a range sign between those."""
-    written = [citation for citation in citations if citation.end > citation.start]
-    left = [citation for citation in written if citation.end <= citations[i].start]
-    right = [citation for citation in written if citation.start >= citations[i].start]
-    return bool(left) and bool(right) and _is_range(text, left[-1], right[0])
 
 
 def _is_range(text: str, left: _Citation, right: _Citation) -> bool:
     """Whether two citations are joined by a dash, "to" or "through", with nothing else between them."""
+    if right.start - left.end > _NEAR:
+        return False
     between = text[left.end : right.start]
     if between.strip():
         return _JOINED.fullmatch(between) is not None
     return bool(
-        _ENDS_WITH_DASH.search(text[left.start : left.end]) or _STARTS_WITH_DASH.match(text[right.start : right.end])
+        _ENDS_WITH_DASH.search(text[max(left.start, left.end - _NEAR) : left.end])
+        or _STARTS_WITH_DASH.match(text[right.start : min(right.end, right.start + _NEAR)])
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from biomedica_assets.lib.jats.rights import Decision
 
-VERSION = "4"
+VERSION = "5"
 """Version of the parser: bump it when any record of any article can come out differently."""
 
 
@@ -261,12 +261,14 @@ class ParsedArticle:
         figures: its figures.
         mentions: blocks of text by the figures that they cite; the text of a block is one string, however many.
         n_inferred_left_out: mentions that ranges and groups imply beyond the limit of ``mentions.MOST_INFERRED``.
+        n_repeats_cut: texts that were cut since the rows of the article repeat more than ``repeats.MOST_REPEATED``.
     """
 
     article: Article
     figures: tuple[Figure, ...]
     mentions: tuple[Mention, ...]
     n_inferred_left_out: int = 0
+    n_repeats_cut: int = 0
 
 
 _ARTICLE_FIELDS = tuple(

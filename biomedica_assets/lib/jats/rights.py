@@ -95,8 +95,9 @@ class Rights:
     def __init__(self, article: Element, article_copyright: str | None, today: dt.date | None) -> None:
         """Args: article: its root; article_copyright: its copyright statement; today: the day dates are judged on."""
         self._article, self._copyright, self._today = article, article_copyright, today
-        self._stating: dict[Element, list[Element]] = {}
-        self._inner: dict[Element, list[Element]] = {}
+        # Ordered sets: a part may hold thousands of statements.
+        self._stating: dict[Element, dict[Element, None]] = {}
+        self._inner: dict[Element, dict[Element, None]] = {}
         self._read: dict[Element, Permissions | None] = {}
         self._credits: dict[Element, Credit | None] = {}
 
@@ -110,24 +111,24 @@ class Rights:
             part = outer
         if part is self._article or LOCAL_NAMES[part.tag] == "article":
             return
-        if place not in self._stating.setdefault(part, []):
-            self._stating[part].append(place)
+        self._stating.setdefault(part, {})[place] = None
         if LOCAL_NAMES[part.tag] in _INNER:
             self._note_inner(part)
 
-    def decide(self, element: Element, graphics: int, words: str) -> Decision:
+    def decide(self, element: Element, graphics: int, words: str, inherited: Credit | None = None) -> Decision:
         """Decide for one figure.
 
         Args:
             element: element of its row.
             graphics: how many graphics it has.
             words: its caption, legend and attributions.
+            inherited: credit line of the caption, where that belongs to what is around the figure.
         """
-        credit = read_credit(words, self._copyright) if words else None
+        own = self.credit_in(words)
         inner = self._strictest(self._inner.get(element, ()))
         if inner is not None and self._n_speaking(element) >= graphics:
-            return _decision(inner, [credit])
-        credits = [credit]
+            return _decision(inner, [inherited, own])
+        credits = [inherited, own]
         outer: tuple[Permissions, str] | None = None
         part: Element | None = element
         while part is not None and LOCAL_NAMES[part.tag] != "article":
@@ -149,6 +150,10 @@ class Rights:
             return both
         return dataclasses.replace(both, own=False, code=None, at_most=(*both.at_most, inner[0].license_code))
 
+    def credit_in(self, words: str) -> Credit | None:
+        """Credit line in some words of this article."""
+        return read_credit(words, self._copyright) if words else None
+
     def copyright_of(self, element: Element) -> str | None:
         """Copyright statement that an element has itself, also where it is the article's."""
         stated = (read_permissions(place, self._today, part=True).copyright for place in self._stating.get(element, ()))
@@ -165,9 +170,7 @@ class Rights:
             if name in _NOT_OF_PICTURE:
                 return
             if name in _CREDITED or name in _HOLDING:
-                found = self._inner.setdefault(ancestor, [])
-                if part not in found:
-                    found.append(part)
+                self._inner.setdefault(ancestor, {})[part] = None
                 return
 
     def _strictest(self, parts: Iterable[Element]) -> tuple[Permissions, str] | None:
@@ -184,8 +187,7 @@ class Rights:
 
     def _credit(self, part: Element) -> Credit | None:
         if part not in self._credits:
-            words = lines_of([*part.iterchildren(*_CREDITING)])
-            self._credits[part] = read_credit(words, self._copyright) if words else None
+            self._credits[part] = self.credit_in(lines_of([*part.iterchildren(*_CREDITING)]))
         return self._credits[part]
 
 

@@ -19,7 +19,7 @@ from biomedica_assets.lib import tables
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.jats.article import parse_article
-from biomedica_assets.lib.jats.mentions import left_out_message
+from biomedica_assets.lib.jats.limits import beyond_limits
 from biomedica_assets.lib.jats.reading import UnreadableXml
 from biomedica_assets.lib.jats.records import VERSION
 from biomedica_assets.lib.jats.rows import Known, Row, Rows
@@ -134,11 +134,7 @@ def parse_batch(batch: tuple[Known, ...]) -> _Outcome:
                 )
             else:
                 outcome.rows.add(known, parsed)
-                if parsed.n_inferred_left_out:
-                    message = left_out_message(parsed.n_inferred_left_out)
-                    outcome.rejects.append(
-                        Reject(known.article_id, tables.MENTIONS.name, RejectReason.TOO_MANY_MENTIONS, message)
-                    )
+                outcome.rejects.extend(Reject(known.article_id, *beyond) for beyond in beyond_limits(parsed))
     return outcome
 
 

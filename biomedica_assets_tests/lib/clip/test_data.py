@@ -6,6 +6,9 @@ import tarfile
 import pytest
 
 from biomedica_assets.lib.clip import data, models, profile
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.tables import RECIPE, SHARDS
+from biomedica_assets_tests.lib.select.lakes import CHUNKS, publish
 
 
 def stream(texts):
@@ -25,6 +28,16 @@ def test_texts_are_read_as_the_stream_gives_them_wherever_it_is_cut(size):
     pieces = (memoryview(whole)[n : n + size] for n in range(0, len(whole), size))
     assert data.texts(pieces) == ["one", "zwei", "trois"]
     assert data.texts(iter([whole]), most=2) == ["one", "zwei"]
+
+
+def test_every_format_that_the_stream_hands_on_counts_and_repetitions_do(tmp_path):
+    """A gif or tiff is handed on as a PNG (``as_others_see_it``); a format that no picture can be read from is not."""
+    lake = Lake(tmp_path)
+    formats = {"jpg": 1, "png": 1, "gif": 3, "tif": 1, "bmp": 1, "webp": 1, "svg": 2}
+    publish(lake, SHARDS, CHUNKS[0], [{"sample_key": name, "image_ext": name} for name in formats])
+    rows = [{"sample_key": name, "repeat": n, "split": "train"} for name, n in formats.items()]
+    publish(lake, RECIPE, "r", rows)
+    assert data.training_samples(lake, "r") == (8, 2)
 
 
 def test_truncation_counts_texts_and_tokens_that_are_cut_off():

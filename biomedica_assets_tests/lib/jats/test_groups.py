@@ -256,4 +256,4 @@ def test_ranges_over_thousands_of_figures_have_a_limit_that_is_named(monkeypatch
     parsed = parse(ranges + figs)
     assert sum(m.inferred for m in parsed.mentions) == 50 and parsed.n_inferred_left_out == 64
     (reject,) = as_json(parsed)["rejects"]
-    assert reject["reason"] == "too_many_mentions" and "64 mentions more" in reject["message"]
+    assert reject["reason"] == "too_many_mentions" and "64 are left out" in reject["message"]
