@@ -294,7 +294,8 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )  # fmt: skip
     upload = _add(
         commands, "upload", "release.upload",
-        "Check a release and list what would go to a Hugging Face dataset repository; with --send, send it. "
+        "Check a release and list what would go to a Hugging Face dataset repository; with --send, make the repository "
+        "hold exactly that: what it has already is not sent again, what the release does not name is taken away. "
         "Refused if a check on manifest, licence or retraction fails.",
     )  # fmt: skip
     verify.add_argument("release", type=Path, nargs="?", metavar="FOLDER|VERSION", help="default: the newest")
@@ -305,7 +306,7 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     export.add_argument("target", type=Path, metavar="FOLDER", help="empty folder to write to")
     upload.add_argument("repo", help="repository, for example my-lab/my-figures")
     upload.add_argument("--send", action="store_true", help="really upload")
-    upload.add_argument("--public", action="store_true", help="a repository made by this command is public")
+    upload.add_argument("--public", action="store_true", help="the repository is public, or will be if this makes it")
     upload.add_argument("--endpoint", metavar="URL", help="other hub than huggingface.co")
 
     rebuild = _add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rich.console
 
@@ -15,9 +14,6 @@ from biomedica_assets.lib.release.stage import FOLDER
 from biomedica_assets.lib.release.verify import Difference
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import RELEASE
-
-if TYPE_CHECKING:
-    pass
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -48,7 +44,8 @@ def upload(arguments: argparse.Namespace) -> int:
     """``biomedica upload``: send a release to a Hugging Face repository; without --send, say what would be sent."""
     from biomedica_assets.lib.release import upload as uploading
 
-    with bar(rich.console.Console(stderr=True)) as progress:
+    console = rich.console.Console(stderr=True)
+    with bar(console) as progress:
         found = uploading.upload(
             _folder(arguments),
             arguments.repo,
@@ -56,13 +53,27 @@ def upload(arguments: argparse.Namespace) -> int:
             private=not arguments.public,
             endpoint=arguments.endpoint,
             progress=progress,
+            tell=lambda sentence: console.print(sentence, highlight=False, markup=False),
         )
     if found.address is None:
         for file in found.files:
             print(f"{file.bytes:>15,}  {file.path}")
         print(f"{len(found.files):,} files, {found.bytes:,} bytes would go to {found.repo}; --send sends them")
-    else:
-        print(f"{len(found.files):,} files, {found.bytes:,} bytes: {found.address}")
+        return 0
+    for path, articles in found.withdrawn.items():
+        print(f"taken away: {path}, which held {', '.join(articles)}, withdrawn since")
+    if others := len(found.removed) - len(found.withdrawn):
+        print(f"taken away: {others:,} {'other ' if found.withdrawn else ''}files that this release does not name")
+    if found.removed:
+        print(
+            "Earlier commits still hold what was taken away; `HfApi().super_squash_history(repo_id="
+            f"{found.repo!r}, repo_type='dataset')` forgets them."
+        )
+    there = len(found.files) - len(found.sent)
+    print(
+        f"{len(found.sent):,} files sent, {sum(file.bytes for file in found.sent):,} bytes; {there:,} were there "
+        f"already: {found.address}"
+    )
     return 0
 
 

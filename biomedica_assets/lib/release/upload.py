@@ -7,17 +7,20 @@ in the tables that travel with it: what is published cannot be taken back.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]  # it ships no types
 
 from biomedica_assets.lib import licenses
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.release import manifest as manifests
-from biomedica_assets.lib.release.copies import scan
+from biomedica_assets.lib.release.copies import FOLDER, scan
+from biomedica_assets.lib.release.hub import Plan, Repository, check_name
+from biomedica_assets.lib.release.hub_answers import Tell, silent
 from biomedica_assets.lib.release.manifest import ReleaseFile
 from biomedica_assets.lib.release.verify import verify
 from biomedica_assets.lib.tables import ARTICLES, FIGURES, PUBMED_RECORDS, SHARDS
@@ -27,12 +30,25 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Upload:
-    """What was, or would be, uploaded; ``address`` is None for a dry run."""
+    """What was, or would be, uploaded.
+
+    Attributes:
+        repo: name of the repository.
+        files: all files of the release.
+        bytes: of all of them.
+        address: of the commit; None for a dry run.
+        sent: files that the repository lacked; of a dry run, empty.
+        removed: paths that were taken away, in that order.
+        withdrawn: path -> withdrawn articles in it, of those that were taken away.
+    """
 
     repo: str
     files: tuple[ReleaseFile, ...]
     bytes: int
     address: str | None
+    sent: tuple[ReleaseFile, ...] = ()
+    removed: tuple[str, ...] = ()
+    withdrawn: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
 
 
 def upload(
@@ -44,45 +60,70 @@ def upload(
     token: str | None = None,
     endpoint: str | None = None,
     progress: Progress = SILENT,
+    tell: Tell = silent,
 ) -> Upload:
-    """Check a release and upload it as one dataset repository.
+    """Make a dataset repository hold a release: exactly the files that its manifest names, and the manifest.
 
-    ``huggingface_hub.upload_folder`` sends it: since version 2 it does what ``upload_large_folder`` did (hashes while
-    it sends, commits in parts, resumes when called again).
+    What is there with the same digest is not sent again, so an upload that was interrupted goes on where it ended, and
+    a second one of the same release changes nothing. Files of an earlier release that the manifest does not name are
+    taken away in the same commit, those with withdrawn articles first.
 
     Args:
         release: folder of the release.
         repo: ``name`` or ``organisation/name``.
-        dry_run: check everything and send nothing.
-        private: whether a repository made by this call is private.
-        token: access token; None takes the one that ``hf auth login`` stored.
+        dry_run: check everything and send nothing; the Hub is not asked.
+        private: whether the repository is private; one that is there must be what is said here.
+        token: access token; None takes ``HF_TOKEN``, or the one that ``hf auth login`` stored.
         endpoint: other hub than huggingface.co.
-        progress: counts files that are hashed.
+        progress: counts files that are hashed, then bytes that are sent.
+        tell: told when the Hub makes us wait.
 
     Raises:
-        PermanentFailure: a check on manifest, licence or retraction fails; nothing was sent.
+        PermanentFailure: a check on name, manifest, licence or retraction fails; nothing was sent.
+        HubRefusal: the Hub says no, in one line; nothing that readers see has changed.
     """
+    check_name(repo)
+    there = None
+    if not dry_run:
+        there = Repository(repo, endpoint=endpoint, token=token, tell=tell)
+        there.check(private=private)
     if problems := refusals(release, progress):
         shown = "\n  ".join(problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise PermanentFailure(f"{release} is not uploaded:\n  {shown}{more}\nBuild the release again and upload that.")
     manifest = manifests.load(release)
     files = (*manifest.files, manifests.entry(release, release / manifests.NAME, "manifest"))
-    address = None
-    if not dry_run:
-        import huggingface_hub
+    size = sum(file.bytes for file in files)
+    if there is None:
+        return Upload(repo, files, size, None)
+    there.make(private=private)
+    plan = there.plan(release, files)
+    withdrawn = _withdrawn(there, plan, release)
+    first = sorted(withdrawn)
+    address = there.commit(
+        release, plan, first, f"{manifest.name} {manifest.version}",
+        f"Inventory {manifest.inventory['snapshot']}, key {manifest.key}", progress,
+    )  # fmt: skip
+    removed = (*first, *(path for path in plan.remove if path not in withdrawn))
+    return Upload(there.repo, files, size, address, plan.send, removed, withdrawn)
 
-        api: Any = huggingface_hub.HfApi(endpoint=endpoint, token=token)
-        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo,
-            repo_type="dataset",
-            folder_path=release,
-            commit_message=f"{manifest.name} {manifest.version}",
-            commit_description=f"Inventory {manifest.inventory['snapshot']}, key {manifest.key}",
-        )
-        address = str(commit.commit_url)
-    return Upload(repo, files, sum(file.bytes for file in files), address)
+
+def _withdrawn(there: Repository, plan: Plan, release: Path) -> dict[str, tuple[str, ...]]:
+    """Which of the shards to be taken away hold which withdrawn articles, by the table of the release they are from."""
+    going = [path for path in plan.remove if path.endswith(".tar")]
+    if not going:
+        return {}
+    arrow: Any = pq
+    gone = pl.read_csv(release / "TOMBSTONES.csv", schema={"article_id": pl.String(), "reason": pl.String()})
+    articles = gone["article_id"].implode()
+    found: dict[str, tuple[str, ...]] = {}
+    for path in sorted(path for path in there.files() if path.startswith(f"{FOLDER}/{SHARDS.name}/")):
+        with there.open(path, plan.head) as handle:
+            columns = pl.DataFrame(arrow.read_table(handle, columns=["shard", "article_id"]))
+        rows = columns.filter(pl.col("shard").is_in(going), pl.col("article_id").is_in(articles)).unique()
+        for (shard,), part in rows.sort("shard", "article_id").group_by("shard", maintain_order=True):
+            found[str(shard)] = tuple(part["article_id"])
+    return found
 
 
 def refusals(release: Path, progress: Progress = SILENT) -> list[str]:
