@@ -242,12 +242,24 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
     votes = _add(
         commands, "votes", "annotate.votes",
-        "Write all votes to standard output, or take votes of another tool in. "
-        "Formats: csv, label-studio, and (to read) cluster-labels, the file BIOMEDICA published.",
+        "Write the votes that count to standard output, or take votes of another tool in. "
+        "Formats: csv, label-studio, coco (votes on single images), label-studio-config (to write: the labelling "
+        "interface of a project) and cluster-labels (to read: the file BIOMEDICA published).",
     )  # fmt: skip
-    votes.add_argument("--format", choices=("csv", "label-studio", "cluster-labels"), default="csv")
+    forms = ("csv", "label-studio", "label-studio-config", "coco", "cluster-labels")
+    votes.add_argument("--format", choices=forms, default="csv")
     votes.add_argument("--read", type=Path, metavar="FILE", help="take this file in instead of writing")
     votes.add_argument("--image-url", default="/", metavar="URL", help="prefix of image addresses for Label Studio")
+    votes.add_argument(
+        "--users", type=Path, metavar="FILE", help="who is who in Label Studio: YAML, `ada@one.example: ada` a line"
+    )
+    votes.add_argument(
+        "--site", default="ls", metavar="NAME",
+        help="which Label Studio a file is of, for users that it knows by number alone (default ls: ls-7)",
+    )  # fmt: skip
+    votes.add_argument(
+        "--annotator", metavar="NAME", help="whose annotations they are in a COCO file that names nobody"
+    )
 
     words = _add(commands, "taxonomy", "annotate.taxonomy", "Print the vocabulary of labels, with stable ids.")
     words.add_argument("--format", choices=("turtle", "json-ld", "json"), default="json", help="default json")

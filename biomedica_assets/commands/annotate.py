@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomedica_assets import instance, settings
@@ -15,6 +14,7 @@ from biomedica_assets.lib.store.lake import Lake
 if TYPE_CHECKING:
     import dagster as dg
 
+    from biomedica_assets.lib.annotate.ballots import BallotBox
     from biomedica_assets.settings import Settings
 
 
@@ -58,9 +58,9 @@ def annotators(arguments: argparse.Namespace) -> int:
 
 
 def votes(arguments: argparse.Namespace) -> int:
-    """``biomedica votes``: export to, and import from, CSV, Label Studio and BIOMEDICA's file."""
+    """``biomedica votes``: to and from CSV, Label Studio and COCO; from BIOMEDICA's file."""
     from biomedica_assets.lib.annotate.ballots import BallotBox
-    from biomedica_assets.lib.annotate.exchange import label_studio, tables
+    from biomedica_assets.lib.annotate.exchange import coco, label_studio, tables
     from biomedica_assets.lib.annotate.tasks import read_sheets
     from biomedica_assets.lib.annotate.taxonomy.model import load
 
@@ -68,40 +68,58 @@ def votes(arguments: argparse.Namespace) -> int:
     lake, taxonomy = Lake(values.data_dir), load()
     box = BallotBox(lake.root, taxonomy)
     if arguments.read is not None:
-        return _take_in(values, lake, arguments.read, arguments.format)
-    if arguments.format == "csv":
-        sys.stdout.write(tables.export_csv(box.votes()))
-    elif arguments.format == "label-studio":
-        sys.stdout.write(label_studio.export_tasks(read_sheets(lake), box.votes(), image_url=arguments.image_url))
-    else:
-        raise PermanentFailure(f"votes cannot be written as {arguments.format}; choose csv or label-studio")
+        return _take_in(values, lake, box, arguments)
+    match arguments.format:
+        case "csv":
+            sys.stdout.write(tables.export_csv(box.active()))
+        case "coco":
+            text, left_out = coco.export_coco(lake, box.active(), taxonomy)
+            sys.stdout.write(text)
+            if left_out:
+                print(f"{left_out:,} votes on clusters are not in it; csv and label-studio hold them", file=sys.stderr)
+        case "label-studio":
+            sys.stdout.write(label_studio.export_tasks(read_sheets(lake), box.active(), image_url=arguments.image_url))
+        case "label-studio-config":
+            sys.stdout.write(label_studio.labeling_config(taxonomy))
+        case other:
+            raise PermanentFailure(f"votes cannot be written as {other}; choose csv, coco or label-studio")
     return 0
 
 
-def _take_in(values: Settings, lake: Lake, path: Path, form: str) -> int:
-    from biomedica_assets.lib.annotate.ballots import BallotBox
-    from biomedica_assets.lib.annotate.exchange import biomedica, label_studio, released, tables
+def _take_in(values: Settings, lake: Lake, box: BallotBox, arguments: argparse.Namespace) -> int:
+    from biomedica_assets.lib.annotate.exchange import biomedica, coco, label_studio, tables, take_in
     from biomedica_assets.lib.annotate.taxonomy.model import load
     from biomedica_assets.lib.tables import CLUSTER_MODEL
 
-    taxonomy = load()
-    match form:
+    taxonomy, path = load(), arguments.read
+    match arguments.format:
         case "csv":
             found = tables.import_csv(path, taxonomy)
+        case "coco":
+            found = coco.import_coco(path, taxonomy, lake, annotator=arguments.annotator)
         case "label-studio":
-            found = label_studio.import_annotations(path, taxonomy)
-        case _:
+            users = label_studio.read_users(arguments.users, arguments.site)
+            found = label_studio.import_annotations(path, taxonomy, users)
+        case "cluster-labels":
             model = lake.version(CLUSTER_MODEL, None)
             if model is None:
                 raise PermanentFailure("cluster numbers mean nothing without a model: materialise cluster_model first")
             found = biomedica.import_cluster_labels(path, taxonomy, cluster_model=model)
-    kept = released.cast_again(BallotBox(lake.root, taxonomy), found)
-    for reject in found.rejects:
-        print(f"left out: {reject.message}", file=sys.stderr)
-    print(f"{found.n_in:,} items: {kept:,} votes taken in, {len(found.rejects):,} left out, {len(found.notes):,} notes")
+        case other:
+            raise PermanentFailure(f"votes cannot be read from {other}; choose csv, coco or label-studio")
+    taken = take_in(box, found)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for reject in taken.rejects:
+        where = f"{reject.subject}: " if reject in found.rejects else ""
+        print(f"left out: {where}{reject.message}", file=sys.stderr)
+    print(
+        f"{found.n_in:,} items: {taken.kept:,} votes taken in, {taken.known:,} known before, "
+        f"{len(taken.rejects):,} left out, {len(found.notes):,} notes"
+    )
     with instance.open_instance(values) as dagster_instance:
         collect(values, dagster_instance)
-    return 1 if found.rejects else 0
+    return 1 if taken.rejects else 0
 
 
 def taxonomy(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import configs, instance, settings
 from biomedica_assets.lib.annotate.ballots import BallotBox
-from biomedica_assets.lib.annotate.exchange import released
+from biomedica_assets.lib.annotate.exchange import released, take_in
 from biomedica_assets.lib.annotate.taxonomy.model import load as load_taxonomy
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.pmc.source import open_source
@@ -107,9 +107,8 @@ def _plant_votes(release: Path, values: Settings, dagster_instance: dg.DagsterIn
     lake, taxonomy = Lake(values.data_dir), load_taxonomy()
     votes = scan(release, EXPERT_VOTES).collect()
     found = released.import_rows(votes, taxonomy)
-    if found.rejects:
-        raise PermanentFailure(f"a vote of {release} is none today: {found.rejects[0].message}")
-    released.cast_again(BallotBox(lake.root, taxonomy), found)
+    if left_out := take_in(BallotBox(lake.root, taxonomy), found).rejects:
+        raise PermanentFailure(f"a vote of {release} is none today: {left_out[0].message}")
     collect(values, dagster_instance)
     if not lake.read(EXPERT_VOTES, None).equals(votes):
         raise PermanentFailure(f"the votes of {release} are not those that were planted; run `biomedica verify` on it")

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from biomedica_assets.lib.annotate.exchange import label_studio, tables
+from biomedica_assets.lib.annotate.exchange import coco, label_studio, tables
 from biomedica_assets.lib.annotate.taxonomy import model
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.jats.article import parse_article
@@ -20,6 +20,7 @@ from biomedica_assets.lib.pmc.metadata import MetadataRefused, read_metadata
 from biomedica_assets.lib.pmc.snapshots import Snapshot
 from biomedica_assets.lib.pmc.source import PMC_BUCKET
 from biomedica_assets.lib.select import definition
+from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets_tests.lib.jats.build import document, fig
 
 _TAXONOMY = model.load()
@@ -35,6 +36,13 @@ SEEDS = {
     "recipe": b"title: T\nwhere: year > 2000\nsplits: {validation: 0.1, test: 0.1}\nconcepts: {caps: {plot: 3}}\n",
     "votes_csv": (",".join(tables.COLUMNS) + "\n" + ",".join("1" for _ in tables.COLUMNS) + "\n").encode(),
     "votes_label_studio": json.dumps([{"id": 1, "data": {"cluster": 1}, "annotations": [{"result": []}]}]).encode(),
+    "votes_coco": json.dumps(
+        {
+            "images": [{"id": 1, "file_name": "a.png"}],
+            "categories": [{"id": 1, "name": "kind-map"}],
+            "annotations": [{"image_id": 1, "category_id": 1, "attributes": {"annotator": "ada"}}],
+        }
+    ).encode(),
 }
 """Reader -> an input that is right, to start from."""
 
@@ -73,6 +81,12 @@ def votes_label_studio(data: bytes) -> None:
     _imported(data, label_studio.import_annotations)
 
 
+def votes_coco(data: bytes) -> None:
+    """Votes as a COCO file."""
+    with tempfile.TemporaryDirectory() as folder:
+        _imported(data, lambda path, taxonomy: coco.import_coco(path, taxonomy, Lake(Path(folder))))
+
+
 def _imported(data: bytes, read: Callable[[Path, model.Taxonomy], object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "votes"
@@ -81,7 +95,7 @@ def _imported(data: bytes, read: Callable[[Path, model.Taxonomy], object]) -> No
 
 
 READERS: dict[str, Callable[[bytes], None]] = {
-    reader.__name__: reader for reader in (jats, metadata, inventory, recipe, votes_csv, votes_label_studio)
+    reader.__name__: reader for reader in (jats, metadata, inventory, recipe, votes_csv, votes_label_studio, votes_coco)
 }
 
 

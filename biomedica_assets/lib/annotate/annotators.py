@@ -98,14 +98,14 @@ class Register:
         return found
 
     def ensure(self, name: str, source: Source = "human", *, adjudicator: bool = False) -> Annotator:
-        """Register a name without token, or return it as it is.
+        """Register a name without token, or return it as it is; one that was never used takes the new kind.
 
         Raises:
             PermanentFailure: the name cannot be used, or belongs to another kind of annotator.
         """
         with self._locked():
             known = self.all()
-            if name in known:
+            if name in known and (known[name].source == source or self.in_use(known[name])):
                 if known[name].source != source:
                     raise PermanentFailure(f"{name} is registered as {known[name].source}, not as {source}")
                 return known[name]
@@ -125,6 +125,8 @@ class Register:
         with self._locked():
             known = self.all()
             was = known.get(check_name(name), Annotator(name))
+            if not self.in_use(was):
+                was = dataclasses.replace(was, source="human")
             if was.source != "human":
                 raise PermanentFailure(f"{name} is {was.source}; tokens are for people")
             entry = dataclasses.replace(
@@ -132,6 +134,10 @@ class Register:
             )
             self._write({**known, name: entry})
         return token
+
+    def in_use(self, entry: Annotator) -> bool:
+        """Whether an annotator has a token or ever voted; until then the kind of source can still be another one."""
+        return bool(entry.digest) or (self.path.parent / "votes" / f"{entry.name}.jsonl").exists()
 
     def verify(self, name: str, token: str) -> Annotator | None:
         """The annotator if the token is right, else None; unknown names take as long as known ones."""

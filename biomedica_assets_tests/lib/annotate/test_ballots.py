@@ -298,6 +298,7 @@ def test_a_source_cannot_be_pretended(box):
     box.register.ensure("robot", "simulated")
     with pytest.raises(BiomedicaError, match="robot is simulated, the vote human"):
         box.append([vote("rrrr1", "robot", 3, BAR)])
+    box.append([vote("rrrr2", "robot", 3, BAR, source="simulated")])
     with pytest.raises(PermanentFailure, match="registered as simulated"):
         box.register.ensure("robot")
     with pytest.raises(PermanentFailure, match="tokens are for people"):

@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from biomedica_assets.lib.annotate.ballots import BallotBox
-from biomedica_assets.lib.annotate.exchange import Imported, Intake, take_in
+from biomedica_assets.lib.annotate.exchange import Imported, Intake
 from biomedica_assets.lib.annotate.form import SETS, SINGLE_CHOICE
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 
@@ -23,15 +22,6 @@ def import_rows(rows: pl.DataFrame, taxonomy: Taxonomy) -> Imported:
     for row in rows.iter_rows(named=True):
         intake.take(str(row["vote_id"]), lambda row=row: _record(row))
     return intake.done()
-
-
-def cast_again(box: BallotBox, imported: Imported) -> int:
-    """Write the votes, each annotator as the kind of source that the votes name; returns how many were new."""
-    kept = 0
-    for source in ("human", "simulated", "imported"):
-        votes = tuple(vote for vote in imported.votes if vote.source == source)
-        kept += take_in(box, Imported(len(votes), votes, ()), source)
-    return kept
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:

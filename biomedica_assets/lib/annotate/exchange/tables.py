@@ -25,14 +25,21 @@ COLUMNS = (*_PLAIN, *SINGLE_CHOICE, *SETS, "mixed", "cant_tell", "comment", *_TA
 
 
 def export_csv(votes: Iterable[Vote]) -> str:
-    """Votes as CSV text, a header first; withdrawals are left out."""
+    """Votes as CSV text, a header first.
+
+    Lines end in CR LF (RFC 4180), so that a comment with either character is quoted; text that a spreadsheet would
+    compute is disarmed.
+
+    Args:
+        votes: those that count; withdrawals are left out.
+    """
     buffer = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for vote in votes:
         if vote.answer is None:
             continue
-        row: dict[str, Any] = {name: getattr(vote, name) for name in (*_PLAIN, *_TAIL)}
+        row: dict[str, Any] = {name: _harmless(getattr(vote, name)) for name in (*_PLAIN, *_TAIL)}
         row |= {q: vote.answer.one(q) for q in SINGLE_CHOICE}
         row |= {q: "|".join(vote.answer.given(q)) or NONE for q in SETS if q in vote.answer.concepts}
         row |= {
@@ -69,7 +76,7 @@ def import_csv(path: Path, taxonomy: Taxonomy) -> Imported:
 
 def _record(row: dict[str, str | None]) -> dict[str, Any]:
     cells = {name: row.get(name) or None for name in COLUMNS}
-    record: dict[str, Any] = {name: cells[name] for name in (*_PLAIN, *_TAIL)}
+    record: dict[str, Any] = {name: _as_written(cells[name]) for name in (*_PLAIN, *_TAIL)}
     record["cluster"] = int(cells["cluster"]) if cells["cluster"] else None
     record["seconds"] = float(cells["seconds"]) if cells["seconds"] else None
     answer: dict[str, Any] = {q: cells[q] for q in SINGLE_CHOICE}
@@ -89,10 +96,10 @@ def _flag(cell: str | None) -> bool:
     return value
 
 
-def _harmless(text: str | None) -> str | None:
+def _harmless(value: object) -> object:
     """Text that no spreadsheet takes for a formula: OWASP's rule, an apostrophe before = + - @ and the like."""
-    return f"'{text}" if text and text.lstrip("'")[:1] in _FORMULA else text
+    return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(_FORMULA) else value
 
 
 def _as_written(text: str | None) -> str | None:
-    return text[1:] if text and text[0] == "'" and text.lstrip("'")[:1] in _FORMULA else text
+    return text[1:] if text and text[0] == "'" and text.lstrip("'").startswith(_FORMULA) else text
