@@ -179,7 +179,8 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "Ask the catalog: every table is a view, for example "
         '`biomedica sql "select kind, count(*) from figures group by kind"`.',
     )  # fmt: skip
-    sql.add_argument("query", help="one SQL statement; the views are read-only")
+    sql.add_argument("query", help="one SQL statement")
+    sql.add_argument("--write", action="store_true", help="allow COPY to files, and views of your own in the catalog")
     sql.add_argument(
         "--format", choices=("table", "csv", "jsonl"), default="table", help="how to print (default table)"
     )

@@ -79,19 +79,26 @@ def connect(lake: Lake, tables: Iterable[Table] | None = None) -> duckdb.DuckDBP
     return connection
 
 
-def open_catalog(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """The catalog, read-only; its views read this data directory, also where it was moved or copied after the build.
+def open_catalog(lake: Lake, *, write: bool = False) -> duckdb.DuckDBPyConnection:
+    """The catalog; its views read this data directory, also where it was moved or copied after the build.
+
+    Args:
+        lake: the data directory.
+        write: open the file for writing, too; nobody else can have it open meanwhile.
 
     Raises:
-        PermanentFailure: it has not been built.
+        PermanentFailure: it has not been built; or it is to be written and was built elsewhere.
     """
     path = lake.root / FILE
     if not path.exists():
         raise PermanentFailure(f"{path} does not exist; materialise the asset `catalog` first (`biomedica run` does)")
-    connection = duckdb.connect(str(path), read_only=True)
+    connection = duckdb.connect(str(path), read_only=not write)
     built_at, here = _place(connection), str(lake.root)
     if built_at == here:
         return connection
+    if write:
+        connection.close()
+        raise PermanentFailure(f"{path} was made at {built_at}; `biomedica run --select catalog` makes it anew here")
     # DuckDB keeps absolute paths: the catalog of a copied demo answered from the original, without a word.
     with connection:
         views = connection.execute("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal").fetchall()
