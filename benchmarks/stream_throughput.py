@@ -30,6 +30,7 @@ import numpy as np
 
 from biomedica_assets.lib.shards import tar
 from biomedica_assets.lib.stream import index as stream_index
+from biomedica_assets.lib.stream.checks import check_of
 from biomedica_assets.lib.stream.index import Index
 from biomedica_assets.lib.stream.urls import pipe_urls
 from biomedica_assets.lib.stream.virtual import Selection
@@ -37,11 +38,11 @@ from biomedica_assets.lib.stream.virtual import Selection
 SHARDS = 12
 MIB = 1 << 20
 KEY = "s{:03d}{:06d}"
-WHERE = list[tuple[int, int, int]]
+WHERE = list[tuple[int, int, int, int]]
 
 
 def make_shards(root: Path, samples: int) -> tuple[list[tuple[str, int, str]], WHERE]:
-    """Write the shards; returns them, and shard, start and end of each sample."""
+    """Write the shards; returns them, and shard, start, end and check of each sample."""
     rng = random.Random(0)
     noise = rng.randbytes(8 * MIB)
     shards: list[tuple[str, int, str]] = []
@@ -53,9 +54,10 @@ def make_shards(root: Path, samples: int) -> tuple[list[tuple[str, int, str]], W
                 start, key = handle.tell(), KEY.format(number, position)
                 size = min(len(noise), int(rng.lognormvariate(np.log(97_000), 1.22)) + 500)
                 at = rng.randrange(len(noise) - size + 1)
-                for ext, data in (("jpg", noise[at : at + size]), ("txt", noise[:900]), ("json", noise[:3100])):
-                    handle.write(tar.header(f"{key}.{ext}", len(data)) + data + tar.padding(len(data)))
-                where.append((number, start, handle.tell()))
+                members = (("jpg", noise[at : at + size]), ("txt", noise[:900]), ("json", noise[:3100]))
+                sample = b"".join(tar.header(f"{key}.{x}", len(d)) + d + tar.padding(len(d)) for x, d in members)
+                handle.write(sample)
+                where.append((number, start, handle.tell(), check_of(sample)))
             handle.write(tar.END)
             os.fsync(handle.fileno())
         shards.append((path.name, path.stat().st_size, "jpg"))
@@ -65,7 +67,7 @@ def make_shards(root: Path, samples: int) -> tuple[list[tuple[str, int, str]], W
 def make_index(root: Path, name: str, shards: Sequence[tuple[str, int, str]], where: WHERE) -> Index:
     """Index of the samples as the split train."""
     columns = np.array([(*w, 1) for w in where], dtype=np.int64).T
-    split = dict(zip(("shard", "start", "end", "repeat"), columns, strict=True))
+    split = dict(zip(("shard", "start", "end", "check", "repeat"), columns, strict=True))
     path = root / f"{name}.index"
     stream_index.write(path, recipe=name, seed=0, shards=shards, splits={"train": split})
     return Index(path)

@@ -110,7 +110,7 @@ def virtual_pattern(physical: list[Path], file: Path, of: int) -> str:
             ends = [*starts[1:], tar.offset]  # where the empty blocks begin
         rows += [(number, start, end) for start, end in zip(starts, ends, strict=True)]
     shard, start, end = np.array(rows, dtype=np.int64).T
-    split = {"shard": shard, "start": start, "end": end, "repeat": np.ones_like(shard)}
+    split = {"shard": shard, "start": start, "end": end, "repeat": np.ones_like(shard), "check": shard}
     described = [(path.name, path.stat().st_size, "jpg") for path in physical]
     index.write(file, recipe="benchmark", seed=0, shards=described, splits={"train": split})
     return urls.pipe_pattern(file, str(physical[0].parent), virtual.Selection(), of)

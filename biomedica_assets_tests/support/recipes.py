@@ -10,6 +10,7 @@ from biomedica_assets_tests.lib.select.lakes import publish
 def over_all_shards(lake: Lake, name: str = "r") -> str:
     """Publish a recipe whose training split is every sample; returns the path of its index."""
     import numpy as np
+    import polars as pl
 
     sizes = {e.path: e.bytes for chunk in lake.partitions(SHARDS) for e in lake.manifest(SHARDS, chunk).files}
     rows = lake.scan(SHARDS).sort("shard", "start").collect()
@@ -18,6 +19,7 @@ def over_all_shards(lake: Lake, name: str = "r") -> str:
     columns = {
         "shard": np.array([paths.index(path) for path in rows["shard"]], np.int64),
         "start": rows["start"].to_numpy(), "end": rows["end"].to_numpy(), "repeat": np.ones(rows.height, np.int64),
+        "check": rows["check"].cast(pl.Int64).to_numpy(),
     }  # fmt: skip
     draft = lake.root / "recipes" / name / "draft.index"
     stream_index.write(

@@ -74,13 +74,13 @@ def prepare(root: Path) -> Lake:
                 split = "validation" if len(samples) % 8 == 7 else "train"
                 more = {"image_ext": "png", "path": lake.path_below(image), "caption": f"figure {key}"}
                 samples.append(ids | more | {"split": split, "repeat": 1})
-                spans[split].append((number, member.offset, end, 1))
+                spans[split].append((number, member.offset, end, 1, 0))
     for name in ("shards", "images", "captions"):
         columns = world.TABLES[name].schema
         rows = [{k: v for k, v in sample.items() if k in columns} for sample in samples]
         world.publish(lake, name, world.CHUNK, *rows)
     splits = {
-        split: dict(zip(("shard", "start", "end", "repeat"), np.array(found, dtype=np.int64).T, strict=True))
+        split: dict(zip(("shard", "start", "end", "repeat", "check"), np.array(found, dtype=np.int64).T, strict=True))
         for split, found in spans.items()
     }
     path = lake.root / "recipes" / "full.index"

@@ -37,7 +37,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "2"
+VERSION = "3"
 READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
 """What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
 INDEX_SUFFIX = ".index"
@@ -62,7 +62,8 @@ class WriteIndex(Protocol):
             recipe: its name.
             seed: of the order of training.
             shards: path below the data directory, size and extension of the images of each shard.
-            splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes) and ``repeat``.
+            splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes),
+                ``repeat`` and ``check``.
         """
         ...
 
@@ -155,7 +156,7 @@ def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, w
     shards = [(path, sizes[path], ext) for path, ext in kinds.iter_rows()]
     numbers = kinds.select("shard").with_row_index("number").cast({"number": pl.Int64})
     numbered = frame.join(numbers, on="shard", maintain_order="left")
-    columns = {"shard": "number", "start": "start", "end": "end", "repeat": "repeat"}
+    columns = {"shard": "number", "start": "start", "end": "end", "repeat": "repeat", "check": "check"}
     by_split = {
         split: {new: numbered.filter(split=split)[old].cast(pl.Int64).to_numpy() for new, old in columns.items()}
         for split in splits.NAMES

@@ -21,7 +21,7 @@ from biomedica_assets.lib.select.definition import Recipe
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, TAXONOMY
 
-_RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end", "image_ext")
+_RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end", "check", "image_ext")
 _NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "image_ext", "sha256", "width", "height"})
 
 
@@ -71,7 +71,7 @@ def select(
         names |= {"keyword_groups"} if recipe.keywords else set[str]()
         names |= {"journal"} if recipe.journals else set[str]()
         names |= {"pixel_hash"} if recipe.dedup == "pixels" else set[str]()
-        rows = read_samples(lake, chunk, names, extra=("start", "end"))
+        rows = read_samples(lake, chunk, names, extra=("start", "end", "check"))
         found.append(_of_chunk(rows, recipe, condition, vocabulary, used, tally, labelled=labelled))
     selected = pl.concat(found) if found else pl.DataFrame()
     if not selected.height:

@@ -21,7 +21,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURES, IMAGES, MENTIONS, SHARDS
 
-VERSION = "shards-2"
+VERSION = "shards-3"
 
 # Member extension by format; the ones webdataset, datasets and open_clip know. open_clip_train reads jpg, png and webp.
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "gif": "gif", "tiff": "tif", "webp": "webp", "bmp": "bmp"}
@@ -243,6 +243,7 @@ def _row(lake: Lake, shard: Written, position: int, entry: Entry) -> dict[str, o
         "json_start": entry.json_start,
         "json_bytes": len(sample.json),
         "sha256": sample.sha256,
+        "check": entry.check,
     }
 
 

@@ -34,7 +34,10 @@ DIGEST_IN_NAME = 12
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One written sample: where its members lie, in bytes from the beginning of the shard."""
+    """One written sample: where its members lie, in bytes from the beginning of the shard, and the check of its bytes.
+
+    ``check`` is the CRC-32 of the image XOR that of all other bytes, see ``lib.stream.checks``.
+    """
 
     sample: Sample
     start: int
@@ -42,6 +45,7 @@ class Entry:
     txt_start: int
     json_start: int
     end: int
+    check: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,10 +135,11 @@ class _Shard:
             self.rejects.append(image)
             self._advance(1)
             return
-        entry = _place(sample, self.size)
+        members = _members(sample, image)
+        entry = _place(sample, self.size, _check_of(sample, members))
         self.entries.append(entry)
         self.size = entry.end
-        self._buffers += _members(sample, image)
+        self._buffers += members
         self._images.append((sample, image))
         self._buffered += len(image)
         if self._buffered >= BATCH_BYTES or len(self._images) == BATCH_SAMPLES:
@@ -196,11 +201,18 @@ def _changed(sample: Sample) -> Reject:
     return Reject(sample.article_id, STAGE, RejectReason.CHECKSUM_MISMATCH, message, sample.key)
 
 
-def _place(sample: Sample, start: int) -> Entry:
+def _check_of(sample: Sample, members: tuple[bytes, bytes, bytes]) -> int:
+    """The check of a sample's bytes; the CRC-32 of its image is known, and told apart if it is not that one."""
+    head, image, rest = members
+    known = zlib.crc32(image) if sample.crc32 is None else sample.crc32
+    return known ^ zlib.crc32(rest, zlib.crc32(head))
+
+
+def _place(sample: Sample, start: int, check: int) -> Entry:
     image_start = start + tar.BLOCK
     txt_start = start + tar.member_bytes(sample.image_bytes) + tar.BLOCK
     json_start = txt_start + tar.member_bytes(len(sample.txt))
-    return Entry(sample, start, image_start, txt_start, json_start, start + sample.tar_bytes)
+    return Entry(sample, start, image_start, txt_start, json_start, start + sample.tar_bytes, check)
 
 
 def _members(sample: Sample, image: bytes) -> tuple[bytes, bytes, bytes]:

@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data-dir", type=Path, default=Path("data"), help="data directory (default: data)")
     made.add_argument("--base", help="folder, http(s):// or s3:// address of the shards (default: the data directory)")
     made.add_argument("--token-file", type=Path, help="file with a bearer token for --base")
+    made.add_argument(
+        "--skip-damaged", action="store_true", help="leave out samples that arrive damaged twice, and name them"
+    )
     made.add_argument("--count", action="store_true", help="print how many virtual shards and samples there are")
     return made
 
@@ -77,6 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         shuffle=not options.no_shuffle,
         caption=options.caption,
         ext=options.ext,
+        skip_damaged=options.skip_damaged,
     )
     source = open_source(index, options.base or str(options.data_dir), token)
     send(index, source, wanted, sys.stdout.fileno())

@@ -3,12 +3,13 @@
 One file, read by range, so that a virtual shard of a recipe of 24 million samples opens in milliseconds and holds a few
 kilobytes. Little-endian::
 
-    8 bytes   b"BMSHARD1"
+    8 bytes   b"BMSHARD2"
     8 bytes   length of the header, unsigned
     header    JSON: recipe, seed, block, shards [[path, bytes, ext], ...], splits {name: {...}}; see ``SplitIndex``
     padding   zero bytes to a multiple of 8
-    entries   for each split in the order of the header, for each entry two unsigned 32-bit numbers:
-              first byte and length of the sample, both in tar blocks of 512 bytes (so shards may reach 2 TiB)
+    entries   for each split in the order of the header, for each entry three unsigned 32-bit numbers:
+              first byte and length of the sample, both in tar blocks of 512 bytes (so shards may reach 2 TiB), and
+              the check of its bytes (``checks.check_of``)
 
 Entries of a split are sorted by shard and position. A sample that a recipe repeats has an entry per repetition, all
 second ones after all first ones and so on, so that equal samples lie far apart.
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAGIC = b"BMSHARD1"
+MAGIC = b"BMSHARD2"
 TAR_BLOCK = 512
-ENTRY_BYTES = 8
+ENTRY_BYTES = 12
 BLOCK = 64
 """Samples that stay together when blocks are shuffled: long enough for near-sequential reading (about 13 MB of median
 figures), short enough that a reader's sample buffer mixes many of them."""
@@ -46,11 +47,12 @@ MIN_VIRTUAL_SHARDS = 16
 
 
 class Entry(NamedTuple):
-    """One sample: number of its shard, first byte and one past the last."""
+    """One sample: number of its shard, first byte, one past the last, and the check of what lies there."""
 
     shard: int
     start: int
     end: int
+    check: int
 
 
 class ShardFile(NamedTuple):
@@ -109,7 +111,9 @@ class Index:
             ) from error
         start = os.pread(self._file, 16, 0)
         if len(start) < 16 or start[:8] != MAGIC:
-            raise StreamError(f"{path} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r})")
+            raise StreamError(
+                f"{path} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r}); build it again"
+            )
         (length,) = struct.unpack("<Q", start[8:])
         try:
             header: dict[str, Any] = json.loads(os.pread(self._file, length, 16))
@@ -144,11 +148,11 @@ class Index:
         data = os.pread(self._file, ENTRY_BYTES * (high - low), self._entries_at + ENTRY_BYTES * (split.offset + low))
         run = bisect.bisect_right(split.run_first, low) - 1
         shard, last = split.run_shard[run], _end_of_run(split, run)
-        for number, (start, length) in enumerate(struct.iter_unpack("<II", data), low):
+        for number, (start, length, check) in enumerate(struct.iter_unpack("<III", data), low):
             while number >= last:
                 run += 1
                 shard, last = split.run_shard[run], _end_of_run(split, run)
-            yield Entry(shard, start * TAR_BLOCK, (start + length) * TAR_BLOCK)
+            yield Entry(shard, start * TAR_BLOCK, (start + length) * TAR_BLOCK, check)
 
 
 def write(
@@ -167,8 +171,9 @@ def write(
         recipe: name of the recipe.
         seed: of the shuffle of blocks.
         shards: path below the data directory, size in bytes and extension of the images of each physical shard.
-        splits: for each split four int64 (n,), sorted by shard and start: ``shard``, the number in ``shards``;
-            ``start`` and ``end`` in bytes, multiples of 512; ``repeat``, how often it comes in an epoch.
+        splits: for each split five int64 (n,), sorted by shard and start: ``shard``, the number in ``shards``;
+            ``start`` and ``end`` in bytes, multiples of 512; ``repeat``, how often it comes in an epoch;
+            ``check``, see ``checks.check_of``.
         block: samples that stay together when blocks are shuffled.
 
     Raises:
@@ -201,9 +206,10 @@ def write(
             "run_first": first.tolist(),
             "run_shard": shard[first].tolist(),
         }
-        table = np.empty((len(order), 2), dtype="<u4")
+        table = np.empty((len(order), 3), dtype="<u4")
         table[:, 0] = low[order] // TAR_BLOCK
         table[:, 1] = (high - low)[order] // TAR_BLOCK
+        table[:, 2] = given["check"][order]
         tables.append(table)
         offset += len(order)
     header: dict[str, Any] = {

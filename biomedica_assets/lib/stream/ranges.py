@@ -40,7 +40,7 @@ def joined(entries: Iterable[Entry], longest: int) -> Iterator[Range]:
             end = entry.end
             continue
         yield from _cut(shard, start, end, longest)
-        shard, start, end = entry
+        shard, start, end, _ = entry
     yield from _cut(shard, start, end, longest)
 
 

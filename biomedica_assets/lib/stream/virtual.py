@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from biomedica_assets.lib.stream import pipes
+from biomedica_assets.lib.stream.checks import Checked, Remote
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header
 from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, Index
 from biomedica_assets.lib.stream.local import LocalShards
 from biomedica_assets.lib.stream.members import Members
 from biomedica_assets.lib.stream.order import apart, slices
-from biomedica_assets.lib.stream.ranges import Range, Source, joined
+from biomedica_assets.lib.stream.ranges import Range, joined
 
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 BROKEN = header("stream-broken.txt", TAR_BLOCK)
@@ -25,7 +26,8 @@ does, between members) fail on it, so that a sample lost to a dead disk cannot p
 class Selection(NamedTuple):
     """Which virtual shard: ``shard`` of ``of`` in ``epoch`` of ``split``.
 
-    ``caption`` takes another text, see ``captions``; ``ext`` only samples whose image has that extension.
+    ``caption`` takes another text, see ``captions``; ``ext`` only samples whose image has that extension;
+    ``skip_damaged`` leaves out samples that arrive damaged twice, instead of ending there.
     """
 
     split: str = "train"
@@ -35,18 +37,10 @@ class Selection(NamedTuple):
     shuffle: bool = True
     caption: str | None = None
     ext: str | None = None
+    skip_damaged: bool = False
 
 
-class ShardSource(Source, Protocol):
-    """A source that says how long a range may be."""
-
-    @property
-    def longest(self) -> int:
-        """Bytes of the longest range."""
-        ...
-
-
-def open_source(index: Index, base: str, token: str | None = None) -> ShardSource:
+def open_source(index: Index, base: str, token: str | None = None) -> LocalShards | Remote:
     """Where the physical shards of an index are.
 
     Args:
@@ -89,17 +83,21 @@ def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
     return apart(found) if split.repeats else found
 
 
-def chunks(index: Index, source: ShardSource, wanted: Selection) -> Iterator[bytes | memoryview]:
+def chunks(index: Index, source: LocalShards | Remote, wanted: Selection) -> Iterator[bytes | memoryview]:
     """The tar in pieces. A view is valid until the next piece is asked for; memory does not grow with the shard.
 
     Raises:
         StreamError: a physical shard is not what the recipe was made from, or cannot be read. The pieces before it end
             inside a member, so that no reader takes what it got for the whole.
     """
-    asked: deque[Range] = deque()
     members = Members()
 
     def read() -> Iterator[bytes | memoryview]:
+        if not isinstance(source, LocalShards):
+            checked = Checked(source, index.shards, skip=wanted.skip_damaged)
+            yield from (sample for _, sample in checked.read(entries(index, wanted)))
+            return
+        asked: deque[Range] = deque()
         came = 0
         for view in source.read(_noted(joined(entries(index, wanted), source.longest), asked)):
             yield from members.passed(view, index.shards[asked[0].shard].path)
@@ -129,7 +127,7 @@ def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:
         yield wanted
 
 
-def send(index: Index, source: ShardSource, wanted: Selection, descriptor: int) -> None:
+def send(index: Index, source: LocalShards | Remote, wanted: Selection, descriptor: int) -> None:
     """Write a virtual shard to a file descriptor, without a copy through this process where that can be.
 
     Raises:

@@ -223,5 +223,6 @@ SHARDS = Table(
         _c("json_start", I64, "first byte of the JSON's data"),
         _c("json_bytes", I64, "size of the JSON"),
         _c("sha256", S, "SHA-256 of the image bytes", src="images.sha256"),
+        _c("check", pl.UInt32(), "CRC-32 of the image XOR CRC-32 of all other bytes from start to end"),
     ),
 )

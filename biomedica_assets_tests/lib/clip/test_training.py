@@ -176,7 +176,7 @@ def test_a_lost_physical_shard_breaks_the_streams_of_the_real_command(place, tmp
             starts = [member.offset for member in tar if member.name.endswith(".png")]
             rows += [(number, *span) for span in zip(starts, [*starts[1:], tar.offset], strict=True)]
     split = dict(zip(("shard", "start", "end"), np.array(rows, dtype=np.int64).T, strict=True))
-    split["repeat"] = np.ones(len(rows), dtype=np.int64)
+    split["repeat"] = split["check"] = np.ones(len(rows), dtype=np.int64)
     shards = [(f"s{n}.tar", Path(path).stat().st_size, "png") for n, path in enumerate(files)]
     index.write(tmp_path / "r.index", recipe="r", seed=0, shards=shards, splits={"train": split})
     wanted = virtual.Selection(shuffle=False)

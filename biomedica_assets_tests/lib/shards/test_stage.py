@@ -15,6 +15,7 @@ from biomedica_assets.lib.shards import sample as records
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.stream.checks import check_of
 from biomedica_assets.lib.tables import SHARDS
 from biomedica_assets_tests.lib.images.generated import encode, texture
 from biomedica_assets_tests.lib.shards.world import CHUNK, World, jpeg, members, record, samples, shards_of
@@ -60,6 +61,7 @@ def test_index_gives_the_bytes_of_every_member_without_reading_the_tar(tmp_path)
             assert data[start : start + size] == sample[extension]
         assert data[row["start"] : row["start"] + 512].startswith(f"{row['sample_key']}.jpg\0".encode())
         assert row["start"] % 512 == row["end"] % 512 == 0
+        assert row["check"] == check_of(data[row["start"] : row["end"]])
 
 
 def test_samples_of_a_shard_follow_each_other_without_a_gap(tmp_path):

@@ -17,22 +17,24 @@ from numpy.typing import NDArray
 
 from biomedica_assets.lib.stream import http as http_module
 from biomedica_assets.lib.stream import index as index_module
+from biomedica_assets.lib.stream.checks import check_of
 from biomedica_assets.lib.stream.index import Index
 from biomedica_assets_tests.lib.stream.served import Handler, Server, Trouble
 
 
 @dataclasses.dataclass
 class Physical:
-    """Shards below ``root`` and where each sample lies: key -> (shard, start, end)."""
+    """Shards below ``root`` and where each sample lies: key -> (shard, start, end), and the check of its bytes."""
 
     root: Path
     shards: list[tuple[str, int, str]]
     where: dict[str, tuple[int, int, int]]
+    checks: dict[str, int]
 
     def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> dict[str, NDArray[np.int64]]:
-        rows = sorted((*self.where[key], (repeat or {}).get(key, 1)) for key in keys)
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-        return dict(zip(("shard", "start", "end", "repeat"), columns, strict=True))
+        rows = sorted((*self.where[key], (repeat or {}).get(key, 1), self.checks[key]) for key in keys)
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+        return dict(zip(("shard", "start", "end", "repeat", "check"), columns, strict=True))
 
     def index(
         self, keys: list[str] | None = None, *, repeat: dict[str, int] | None = None, block: int = 4, seed: int = 0
@@ -58,7 +60,7 @@ def build(
 ) -> Physical:
     """Deterministic ustar shards as tarfile writes them: per sample the image with the bytes drawn, .txt, .json."""
     rng = random.Random(7)
-    made = Physical(root, [], {})
+    made = Physical(root, [], {}, {})
     (root / "shards").mkdir(parents=True)
     for number in range(shards):
         path = root / "shards" / f"{number:03d}.tar"
@@ -79,6 +81,10 @@ def build(
                     tar.addfile(info, io.BytesIO(data))
                 made.where[key] = (number, start, tar.offset)
         made.shards.append((f"shards/{number:03d}.tar", path.stat().st_size, ext))
+        data = path.read_bytes()
+        for key, (shard, start, end) in made.where.items():
+            if shard == number:
+                made.checks[key] = check_of(data[start:end])
     return made
 
 

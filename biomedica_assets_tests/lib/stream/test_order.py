@@ -69,7 +69,7 @@ def test_a_virtual_shard_that_does_not_exist_is_refused() -> None:
 
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_equal_neighbours_move_apart_and_nothing_is_lost(numbers: list[int]) -> None:
-    entries = [Entry(0, n * 512, n * 512 + 512) for n in numbers]
+    entries = [Entry(0, n * 512, n * 512 + 512, n) for n in numbers]
     try:
         moved = list(apart(entries))
     except StreamError:
