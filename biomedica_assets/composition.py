@@ -12,10 +12,9 @@ import polars as pl
 
 from biomedica_assets.lib.clip import data as clip_data
 from biomedica_assets.lib.clip.models import architecture, context_length
-from biomedica_assets.lib.clip.profile import Profile
+from biomedica_assets.lib.clip.profile import Profile, check_validation
 from biomedica_assets.lib.clip.stage import MODEL, Candidate, Validate
 from biomedica_assets.lib.clip.training import TrainingData
-from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate.adapters.memory import frame_source, retrieval_task
 from biomedica_assets.lib.evaluate.encoder import open_model
 from biomedica_assets.lib.evaluate.index import index_task
@@ -85,14 +84,10 @@ def validation(lake: Lake, recipe: str, *, most: int = 5000, device: str = "cpu"
         device: where the candidates run.
 
     Raises:
-        PermanentFailure: the split has fewer than two pairs; nothing could be told apart.
+        WaitingFor: the split has fewer than two pairs; nothing could be told apart.
     """
     pairs = held_out_pairs(lake, recipe, "validation")
-    if pairs.height < 2:
-        raise PermanentFailure(
-            f"the validation split of {recipe} has {pairs.height} images, too few to choose an interpolation; give it "
-            "a larger share in the recipe (splits.validation), or take more articles"
-        )
+    check_validation(recipe, pairs.height)
     if pairs.height > most:
         pairs = pairs.with_columns(pl.col("item_id").map_elements(_drawn, pl.Int64).alias("drawn"))
         pairs = pairs.sort("drawn", "item_id").head(most).drop("drawn").sort("item_id")

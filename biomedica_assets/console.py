@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 import rich.console
 import rich.progress
 
-from biomedica_assets.automation.planner import Wave
+from biomedica_assets.automation.planner import Held, Wave
 from biomedica_assets.automation.runner import Batch, Listener
 from biomedica_assets.lib.progress import LogProgress, Progress
 from biomedica_assets.resources import Progressing
@@ -52,6 +52,7 @@ class Bars(Progressing, Listener):
         self._wave = self._bars.add_task("", total=None, rate="", visible=False)
         self._step = _StepBar(self._bars)
         self._partitions = 0
+        self._told: set[tuple[str, Held]] = set()
 
     def __enter__(self) -> "Bars":
         self._bars.start()
@@ -91,6 +92,12 @@ class Bars(Progressing, Listener):
     def partition_done(self, partition: str | None) -> None:
         """A partition is current, or its run failed."""
         self._bars.advance(self._wave)
+
+    def held(self, asset: str, partition: str | None, held: Held) -> None:
+        """A partition waits for something from outside; what waits with it is told when all is done."""
+        if held.cure and (asset, held) not in self._told:
+            self._told.add((asset, held))
+            self.console.print(f"[yellow]waiting[/] {asset} for {held.what}", highlight=False, soft_wrap=True)
 
     def failure(self, batch: Batch, message: str) -> None:
         """A run failed."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from biomedica_assets.lib.errors import RejectReason
+from biomedica_assets.lib.errors import RejectReason, WaitingFor
 from biomedica_assets.lib.report import Picture, Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES, Table
@@ -101,6 +101,28 @@ def as_result(report: Report, lake: Lake, *, tolerance: float, keyed: bool = Fal
     )
 
 
+_WAITING = ("waiting_for", "cure", "every_partition")
+"""Metadata of a step that did not fail but waits for something from outside."""
+
+
+def as_failure(waiting: WaitingFor) -> dg.Failure:
+    """What a step ends with that waits for something from outside: one message, and no second try.
+
+    Dagster knows no step that neither made its asset nor failed.
+    """
+    values = (waiting.what, waiting.cure, waiting.everywhere)
+    return dg.Failure(str(waiting), metadata=dict(zip(_WAITING, values, strict=True)), allow_retries=False)
+
+
+def as_waiting(event: dg.DagsterEvent) -> WaitingFor | None:
+    """What ``as_failure`` made a failure of, None if the event is another."""
+    told = event.step_failure_data.user_failure_data if event.is_step_failure else None
+    if told is None or any(name not in told.metadata for name in _WAITING):
+        return None
+    what, cure, everywhere = (told.metadata[name].value for name in _WAITING)
+    return WaitingFor(str(what), str(cure), everywhere=bool(everywhere))
+
+
 def result_metadata(report: Report, table: Table) -> dict[str, Any]:
     """Counts as plain numbers, so that the UI plots them over partitions and time."""
     rows = "dagster/row_count" if report.partition is None else "dagster/partition_row_count"
@@ -149,14 +171,14 @@ def check_results(report: Report, table: Table, lake: Lake, tolerance: float) ->
     )
 
 
-def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as a Markdown table, long texts cut."""
+def markdown_table(rows: Iterable[Mapping[str, Any]], *, widest: int = 100) -> str:
+    """Rows as a Markdown table, texts longer than ``widest`` characters cut."""
     listed = list(rows)
     if not listed:
         return "no rows"
     names = list(listed[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(_cell(row.get(name)) for name in names) + " |" for row in listed]
+    lines += ["| " + " | ".join(_cell(row.get(name), widest) for name in names) + " |" for row in listed]
     return "\n".join(lines)
 
 
@@ -165,9 +187,9 @@ def markdown_picture(picture: Picture) -> str:
     return f"![{picture.title}](data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()})"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, widest: int) -> str:
     text = "" if value is None else str(value)
-    text = text if len(text) <= 100 else text[:97] + "..."
+    text = text if len(text) <= widest else text[: widest - 3] + "..."
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 

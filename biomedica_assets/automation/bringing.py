@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from biomedica_assets.automation import runner
-from biomedica_assets.automation.planner import Planner, Wave, open_planner
+from biomedica_assets.automation.planner import Held, Planner, Wave, open_planner
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.annotate.tally import collect_votes
 from biomedica_assets.lib.store.lake import Lake
@@ -58,6 +58,10 @@ class Told(runner.Listener):
         """Another process makes this partition."""
         self._log.info(f"waiting: {message}")
 
+    def held(self, asset: str, partition: str | None, held: Held) -> None:
+        """A partition waits for something from outside."""
+        self._log.warning(f"{asset} of {partition or 'all'} is not made: waiting {held.reason.detail}")
+
     def failure(self, batch: runner.Batch, message: str) -> None:
         """A run failed."""
         self._log.error(f"{batch.assets[0]} of {batch.partition or 'all'}: {message}")
@@ -96,6 +100,7 @@ def bring(context: dg.OpExecutionContext, values: Settings, scope: Scope, *, chu
             "made": len(rows),
             "runs": outcome.runs,
             "failed": len(outcome.failed),
+            "waiting": dg.MetadataValue.md(_waiting(outcome)),
             "list": dg.MetadataValue.md(markdown_table(rows[:SHOWN]) if rows else "nothing: everything was current"),
         }
     )
@@ -105,6 +110,15 @@ def bring(context: dg.OpExecutionContext, values: Settings, scope: Scope, *, chu
         why = [f"{batch.assets[0]} of {batch.partition or 'all'}: {text}" for batch, text in outcome.failed.items()]
         why += [f"{one.asset} of {one.partition or 'all'}: {one.reasons[0]}" for one in left]
         raise dg.Failure(f"{len(left):,} partitions are still out of date: " + "; ".join(why[:5]), allow_retries=False)
+
+
+def _waiting(outcome: runner.Outcome) -> str:
+    """What waits for something from outside; that is no failure of the job."""
+    rows = [
+        {"asset": asset, "partition": partition or "-", "waiting": held.reason.detail}
+        for (asset, partition), held in outcome.waiting.items()
+    ]
+    return markdown_table(rows[:SHOWN], widest=400) if rows else "nothing waits for something from outside"
 
 
 def count(instance: dg.DagsterInstance, lake: Lake) -> None:

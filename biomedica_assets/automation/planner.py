@@ -13,6 +13,8 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from biomedica_assets import configs
+from biomedica_assets.automation.readiness import ANY_OF, DECIDED_LATE, WITHOUT, Readiness
+from biomedica_assets.lib.errors import WaitingFor
 from biomedica_assets.lib.lineage import listed, stale
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import TABLES, Table
@@ -36,9 +38,32 @@ class Stale:
         return self.reasons[0].cause is stale.Cause.MISSING
 
     @property
+    def held(self) -> bool:
+        """Whether it cannot be made until something comes from outside; the reason says what, and the cure."""
+        return self.reasons[0].cause is stale.Cause.OUTSIDE
+
+    @property
     def waits(self) -> bool:
         """Whether it is current in itself and only stands below something that is not."""
         return self.reasons[0].cause is stale.Cause.WAITS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """What a partition waits for that is to come from outside, or from what waits for that itself.
+
+    Attributes:
+        what: it.
+        cure: what a person can do; empty if an input waits, whose cure it is.
+    """
+
+    what: str
+    cure: str = ""
+
+    @property
+    def reason(self) -> stale.Reason:
+        """It, as a reason why the partition is out of date."""
+        return stale.Reason(stale.Cause.OUTSIDE, f"for {self.what}; {self.cure}" if self.cure else f"for {self.what}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,15 +77,27 @@ class Wave:
 class Planner:
     """Plans over one graph, one data directory and one set of settings."""
 
-    def __init__(self, graph: AssetGraph, lake: Lake, expected: Expected, recipes: Callable[[], Sequence[str]]) -> None:
-        """Args: graph: resolved asset graph; lake: data; expected: settings by asset; recipes: names of recipes."""
+    def __init__(
+        self,
+        graph: AssetGraph,
+        lake: Lake,
+        expected: Expected,
+        recipes: Callable[[], Sequence[str]],
+        readiness: Readiness | None = None,
+    ) -> None:
+        """Args: expected: settings by asset; recipes: their names; readiness: what else to ask, None for nothing."""
         self._graph, self._lake, self._expected, self._recipes = graph, lake, expected, recipes
         self._versions = stale.Versions(lake)
+        self._readiness = readiness
+        self._held: dict[tuple[str, str | None], Held | None] = {}
+        self._learnt: dict[tuple[str, str | None] | str, WaitingFor] = {}
         self.assets = [k.to_user_string() for k in graph.toposorted_asset_keys]
+        self._may_wait = self.descendants(readiness.assets if readiness else ())
 
     def forget(self) -> None:
         """Data were written: look again."""
         self._versions.forget()
+        self._held.clear()
 
     def parents(self, asset: str) -> list[str]:
         """Assets that ``asset`` reads."""
@@ -159,20 +196,66 @@ class Planner:
         manifest, faults = self._versions.manifest(table, partition), self._versions.faults(table, partition)
         return tuple(faults if manifest is None and faults else [*faults, *stale.reasons(manifest, expected)])
 
+    def waits_for(self, asset: str, partition: str | None) -> Held | None:
+        """Why a partition that is out of date cannot be made until something comes from outside; None if it can.
+
+        It waits itself, or an input that it cannot do without does.
+        """
+        at = (asset, partition)
+        if at not in self._held:
+            out_of_date = asset in self._may_wait and self.executable(asset) and self.reasons(asset, partition)
+            self._held[at] = self._outside(asset, partition) if out_of_date else None
+        return self._held[at]
+
+    def learn(self, asset: str, partition: str | None, waiting: WaitingFor) -> None:
+        """A step found out that its partition, or every one of its asset, waits: it is not begun again."""
+        self._learnt[asset if waiting.everywhere else (asset, partition)] = waiting
+        self._may_wait |= self.descendants([asset])
+        self._held.clear()
+
+    def _outside(self, asset: str, partition: str | None) -> Held | None:
+        waiting = self._learnt.get(asset) or self._learnt.get((asset, partition))
+        also: Sequence[Table] = ()
+        if self._readiness is not None:
+            waiting = waiting or self._readiness.waits_for(asset, partition)
+            also = self._readiness.also_reads(asset, partition)
+        if waiting is not None:
+            return Held(waiting.what, waiting.cure)
+        for parent in [*self.parents(asset), *(table.name for table in also)]:
+            if parent in WITHOUT.get(asset, ()) or parent not in self._may_wait:
+                continue
+            keys = self.partitions(TABLES[parent].partitioning)
+            read = [key for key in keys if stale.will_read(TABLES[asset], partition, TABLES[parent], key)]
+            held = [key for key in read if self.waits_for(parent, key)]
+            if held and (len(held) == len(read) or parent not in ANY_OF.get(asset, ())):
+                return Held(stale.named(parent, held))
+        return None
+
     def stale(self, assets: Iterable[str], partition: str | None) -> list[Stale]:
-        """The assets whose partition is out of date, in topological order."""
+        """The assets whose partition is out of date and can be made, in topological order."""
         wanted = set(assets)
         found = ((asset, self.reasons(asset, partition)) for asset in self.assets if asset in wanted)
-        return [Stale(asset, partition, why) for asset, why in found if why]
+        return [Stale(asset, partition, why) for asset, why in found if why and not self.waits_for(asset, partition)]
 
     def all_stale(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
-        """Everything that is out of date, wave by wave."""
+        """Everything that is out of date and can be made, wave by wave."""
         for wave in self.waves(assets if assets is not None else self.assets):
             for partition in self.partitions(wave.partitioning):
                 yield from self.stale(wave.assets, partition)
 
+    def all_held(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
+        """Everything that is out of date and waits for something from outside (``Cause.OUTSIDE``), wave by wave."""
+        for wave in self.waves(self._may_wait.intersection(self.assets if assets is None else assets)):
+            for partition in self.partitions(wave.partitioning):
+                found = ((asset, self.waits_for(asset, partition)) for asset in wave.assets)
+                yield from (Stale(asset, partition, (held.reason,)) for asset, held in found if held)
+
     def behind(self, assets: Iterable[str] | None = None) -> Iterator[Stale]:
-        """Everything that is out of date, and everything below it that waits for it (``Cause.WAITS``), wave by wave."""
+        """Everything that is out of date or waits, wave by wave.
+
+        What waits does so for something from outside (``Cause.OUTSIDE``), or is current and stands below something that
+        is out of date (``Cause.WAITS``).
+        """
         wanted = set(self.assets if assets is None else assets)
         above = self.ancestors(wanted)
         late: set[tuple[str, str | None]] = set()
@@ -187,6 +270,10 @@ class Planner:
         for wave in self.waves(above):
             for partition in self.partitions(wave.partitioning):
                 for asset in wave.assets:
+                    if held := self.waits_for(asset, partition):
+                        if asset in wanted:
+                            yield Stale(asset, partition, (held.reason,))
+                        continue
                     why = self.reasons(asset, partition)
                     parents = [self._table(parent) for parent in self.parents(asset)]
                     if not why and self._versions.manifest(TABLES[asset], partition):
@@ -200,7 +287,8 @@ class Planner:
         """What to make next of one partition: the stale assets nothing stale stands above, plus what is missing below.
 
         An asset that exists is remade only when its inputs are final: if the rerun of an input changes nothing, the
-        asset is current again and no run is spent. Missing ones have to be made anyway and join the same run.
+        asset is current again and no run is spent. Missing ones have to be made anyway and join the same run, but for
+        those that may turn out to wait for something from outside (``DECIDED_LATE``), and what stands below them.
         """
         found = {s.asset: s for s in self.stale(assets, partition)}
         batch: set[str] = set()
@@ -208,7 +296,8 @@ class Planner:
             if asset not in found:
                 continue
             stale_parents = found.keys() & set(self.parents(asset))
-            if (found[asset].missing and stale_parents <= batch) or not stale_parents:
+            joins = found[asset].missing and stale_parents <= batch and asset not in DECIDED_LATE
+            if joins or not stale_parents:
                 batch |= self.together(asset)
         return [asset for asset in self.assets if asset in batch]
 
@@ -227,4 +316,5 @@ def open_planner(values: Settings, graph: AssetGraph) -> Planner:
         values: its settings.
         graph: the whole graph, resolved.
     """
-    return Planner(graph, Lake(values.data_dir), configs.expected(values), lambda: configs.recipes(values))
+    lake = Lake(values.data_dir)
+    return Planner(graph, lake, configs.expected(values), lambda: configs.recipes(values), Readiness(values, lake))

@@ -12,9 +12,10 @@ import dagster as dg
 from dagster._core.execution.execution_result import ExecutionResult
 
 from biomedica_assets.automation.jobs import check_everything
-from biomedica_assets.automation.planner import Planner, Wave
+from biomedica_assets.automation.planner import Held, Planner, Wave
 from biomedica_assets.automation.runs import execute
 from biomedica_assets.lib.store import lease
+from biomedica_assets.metadata import as_waiting
 from biomedica_assets.partitions import follow
 
 ROOT = "pmc_inventory"
@@ -37,11 +38,16 @@ class Batch:
 
 @dataclasses.dataclass(slots=True)
 class Outcome:
-    """What a walk over the graph did; ``left`` says that it stopped at its limit with work to do."""
+    """What a walk over the graph did.
+
+    ``waiting`` holds what cannot be made before something comes from outside; ``left`` says that the walk stopped at
+    its limit with work to do.
+    """
 
     runs: int = 0
     materialised: list[tuple[str, str | None]] = dataclasses.field(default_factory=list)
     failed: dict[Batch, str] = dataclasses.field(default_factory=dict)
+    waiting: dict[tuple[str, str | None], Held] = dataclasses.field(default_factory=dict)
     left: bool = False
     seconds: float = 0.0
 
@@ -60,6 +66,7 @@ def together(outcomes: Iterable[Outcome]) -> Outcome:
         made = set(outcome.materialised)
         kept = {b: why for b, why in whole.failed.items() if not {(a, b.partition) for a in b.assets} <= made}
         whole.failed = kept | outcome.failed
+        whole.waiting = {at: held for at, held in whole.waiting.items() if at not in made} | outcome.waiting
         whole.left |= outcome.left
         whole.seconds += outcome.seconds
     return whole
@@ -88,6 +95,9 @@ class Listener:
 
     def waiting(self, batch: Batch, message: str) -> None:
         """Another process makes this partition: the walk goes on with others and comes back to it."""
+
+    def held(self, asset: str, partition: str | None, held: Held) -> None:
+        """A partition waits for something from outside and is not begun."""
 
     def failure(self, batch: Batch, message: str) -> None:
         """A run failed; the walk goes on with the other partitions."""
@@ -190,8 +200,18 @@ class _Walk:
                 return False
             if any(failed.partition == key and {*failed.assets} & {*wave.assets} for failed in self.outcome.failed):
                 break
+        self._hold(wave, key)
         self._told.partition_done(key)
         return True
+
+    def _hold(self, wave: Wave, key: str | None) -> None:
+        """Note what of a partition waits for something from outside."""
+        if self._prune is not None and self._prune(wave, key):
+            return
+        for asset in wave.assets:
+            if (held := self._planner.waits_for(asset, key)) is not None:
+                self.outcome.waiting[asset, key] = held
+                self._told.held(asset, key, held)
 
     def _next(self, wave: Wave, key: str | None) -> Batch | None:
         if self._prune is not None and self._prune(wave, key):
@@ -230,12 +250,22 @@ class _Walk:
             return True
         if _taken_meanwhile(result):
             return False
+        if self._learn(result, batch):
+            return True
         message = _why(result)
         self.outcome.failed[batch] = message
         self._told.failure(batch, message)
         if batch.partition is None and ROOT not in batch.assets:
             self._blocked |= self._planner.descendants(batch.assets)
         return True
+
+    def _learn(self, result: ExecutionResult, batch: Batch) -> bool:
+        """Tell the planner what the steps of a run found to wait for; whether no step failed for another reason."""
+        ended = [event for event in result.all_events if event.is_step_failure]
+        found = [(str(event.step_key), waiting) for event in ended if (waiting := as_waiting(event))]
+        for asset, waiting in found:
+            self._planner.learn(asset, batch.partition, waiting)
+        return bool(found) and len(found) == len(ended)
 
 
 def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Verdict]:

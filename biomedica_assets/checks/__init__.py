@@ -8,3 +8,5 @@ Concept: https://docs.dagster.io/guides/test/asset-checks
 
 ROOT = "chunk_listing"
 """Asset that checks of the whole data directory belong to."""
+NOTHING_WAITS = "nothing_waits"
+"""The check that shows what waits for something from outside."""

@@ -5,12 +5,12 @@ Dagster's graph draws no staleness for partitions; these say it, with the comman
 
 import dagster as dg
 
-from biomedica_assets import configs
-from biomedica_assets.automation.planner import Planner
-from biomedica_assets.checks import ROOT
+from biomedica_assets.automation.planner import Planner, open_planner
+from biomedica_assets.checks import NOTHING_WAITS, ROOT
 from biomedica_assets.lib.lineage.withdrawn import remnants
 from biomedica_assets.metadata import markdown_table
 from biomedica_assets.resources import LakeResource, SettingsResource
+from biomedica_assets.settings import Settings
 
 SAMPLE = 50
 
@@ -18,13 +18,7 @@ SAMPLE = 50
 @dg.asset_check(asset=ROOT, description="No partition that exists is behind its code, its settings or its inputs.")
 def nothing_out_of_date(lake: LakeResource, settings: SettingsResource) -> dg.AssetCheckResult:
     """Lists the partitions that `biomedica refresh` would make again, and why; missing ones are counted apart."""
-    values = settings.open()
-    # A step knows only the part of the graph that its run selected; imported late, since it imports this module.
-    from biomedica_assets import definitions
-
-    graph = definitions.build(values).resolve_asset_graph()
-    planner = Planner(graph, lake.open(), configs.expected(values), lambda: configs.recipes(values))
-    found = list(planner.all_stale())
+    found = list(_planner(settings.open()).all_stale())
     behind = [entry for entry in found if not entry.missing]
     rows = [
         {"asset": entry.asset, "partition": entry.partition or "-", "why": "; ".join(str(r) for r in entry.reasons[:4])}
@@ -40,6 +34,37 @@ def nothing_out_of_date(lake: LakeResource, settings: SettingsResource) -> dg.As
             "recover_with": "biomedica refresh" if found else "nothing to do",
         },
     )
+
+
+@dg.asset_check(
+    asset=ROOT,
+    name=NOTHING_WAITS,
+    description="Nothing waits for data, votes or weights that are not here; nothing of it has failed.",
+)
+def nothing_waits(lake: LakeResource, settings: SettingsResource) -> dg.AssetCheckResult:
+    """Lists what cannot be made yet, with what it waits for and the cure."""
+    found = list(_planner(settings.open()).all_held())
+    rows = [
+        {"asset": entry.asset, "partition": entry.partition or "-", "waiting": entry.reasons[0].detail}
+        for entry in found
+    ]
+    cures = dict.fromkeys(entry.reasons[0].detail for entry in found if "; " in entry.reasons[0].detail)
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "waiting": len(found),
+            "partitions": dg.MetadataValue.md(markdown_table(rows[:SAMPLE], widest=400) if rows else "nothing waits"),
+            "recover_with": "; ".join(list(cures)[:3]) or "nothing to do",
+        },
+    )
+
+
+def _planner(values: Settings) -> Planner:
+    # A step knows only the part of the graph that its run selected; imported late, since it imports this module.
+    from biomedica_assets import definitions
+
+    return open_planner(values, definitions.build(values).resolve_asset_graph())
 
 
 @dg.asset_check(asset=ROOT, description="No shard, recipe or checkpoint holds an article that is left out now.")

@@ -97,14 +97,17 @@ def _repair(values: Settings, damaged: Sequence[Owner]) -> None:
     """Make exactly these partitions again, each after those it reads; what else is out of date stays so."""
     from biomedica_assets import instance
     from biomedica_assets.automation import upkeep
-    from biomedica_assets.commands.graph import graph_of, planner_of
+    from biomedica_assets.commands.graph import graph_of, planner_of, waiting_lines
     from biomedica_assets.console import Bars
 
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
         planner = planner_of(values, definitions)
-        for batch, message in upkeep.repair(definitions, dagster_instance, planner, damaged, bars).failed.items():
+        made = upkeep.repair(definitions, dagster_instance, planner, damaged, bars)
+        for batch, message in made.failed.items():
             print(f"  failed: {batch.assets[0]} of {batch.partition or 'all'}: {message}")
+        for line in waiting_lines(made.waiting):
+            print(f"  {line}")
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -6,20 +6,22 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import instance, settings, stopping
-from biomedica_assets.checks import ROOT
+from biomedica_assets.checks import NOTHING_WAITS, ROOT
 from biomedica_assets.lib import machine
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.lineage.stale import named
 from biomedica_assets.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from biomedica_assets.automation.planner import Planner
+    from biomedica_assets.automation.planner import Held, Planner
     from biomedica_assets.automation.runner import Outcome, Verdict
     from biomedica_assets.console import Bars
 
@@ -198,15 +200,34 @@ def _workplace(values: Settings) -> Iterator[tuple[Bars, dg.DagsterInstance, dg.
 
 def print_stale(planner: Planner, select: Sequence[str] | None) -> int:
     """One line per partition that is out of date or waits for one that is; the counts go to standard error."""
-    n = waiting = 0
+    n = waiting = held = 0
     for entry in planner.behind(select):
-        n, waiting = n + (not entry.waits), waiting + entry.waits
+        waiting, held = waiting + entry.waits, held + entry.held
+        n += not entry.waits and not entry.held
         why = "; ".join(str(reason) for reason in entry.reasons[:4])
         more = f"; and {len(entry.reasons) - 4} more" if len(entry.reasons) > 4 else ""
         print(f"{entry.asset}\t{entry.partition or '-'}\t{why}{more}")
     below = f"; {waiting:,} wait for them" if waiting else ""
-    print(f"{n:,} partitions are out of date{below}" if n or waiting else "everything is current", file=sys.stderr)
+    outside = f"; {held:,} wait for something from outside" if held else ""
+    current = "everything that can be made is current" if held else "everything is current"
+    print((f"{n:,} partitions are out of date{below}" if n or waiting else current) + outside, file=sys.stderr)
     return 0
+
+
+def waiting_lines(waiting: Mapping[tuple[str, str | None], Held]) -> list[str]:
+    """What waits for something from outside, one line for each thing and its cure; then what waits for those."""
+    own: dict[tuple[str, Held], list[str | None]] = {}
+    below: Counter[str] = Counter()
+    for (asset, partition), held in waiting.items():
+        if held.cure:
+            own.setdefault((asset, held), []).append(partition)
+        else:
+            below[asset] += 1
+    lines = [f"waiting: {named(asset, keys)} for {held.what}; {held.cure}" for (asset, held), keys in own.items()]
+    if below:
+        listed = ", ".join(asset if n == 1 else f"{asset} ({n:,})" for asset, n in below.items())
+        lines.append(f"waiting for those: {listed}")
+    return lines
 
 
 def print_outcome(outcome: Outcome, seconds: float, verdicts: Sequence[Verdict]) -> int:
@@ -215,10 +236,13 @@ def print_outcome(outcome: Outcome, seconds: float, verdicts: Sequence[Verdict])
     print(f"{made:,} partitions made in {outcome.runs:,} runs, {len(outcome.failed):,} failed, {seconds:,.1f} s")
     for batch, message in outcome.failed.items():
         print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
+    for line in waiting_lines(outcome.waiting):
+        print(f"  {line}")
     if outcome.left:
         print("  stopped at --max; run again to go on")
     for verdict in verdicts:
-        if not verdict.passed:
+        # What waits is told above, with its cures.
+        if not verdict.passed and not (verdict.check == NOTHING_WAITS and outcome.waiting):
             facts = ", ".join(f"{name} {value}" for name, value in verdict.facts.items() if len(value) <= _WIDEST)
             print(f"  check {verdict.check} did not pass: {facts}; the asset {ROOT} has the rest in the UI")
     return 0 if outcome.ok else 1

@@ -18,6 +18,22 @@ class PermanentFailure(BiomedicaError):
     """Trying again cannot help (wrong setting, missing file, broken contract); retry policies stop at it."""
 
 
+class WaitingFor(PermanentFailure):
+    """Something that is to come from outside is not here yet: data, votes, weights. Nothing has failed.
+
+    What it stands for is made by a later run, once it is here; until then nobody tries again.
+
+    Attributes:
+        what: what is waited for, and how much of it there is.
+        cure: what a person can do about it.
+        everywhere: whether every partition of the asset waits for it.
+    """
+
+    def __init__(self, what: str, cure: str, *, everywhere: bool = False) -> None:
+        super().__init__(f"waiting for {what}; {cure}")
+        self.what, self.cure, self.everywhere = what, cure, everywhere
+
+
 class StoreError(BiomedicaError):
     """The lake could not be read or written (full disk, permissions, damaged manifest)."""
 

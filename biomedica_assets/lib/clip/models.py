@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from biomedica_assets.lib import hub
 from biomedica_assets.lib.clip.profile import Profile
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
 
 SIGMOID = {"init_logit_scale": 2.302585, "init_logit_bias": -10}
 """Starting values of the SigLIP paper (arXiv 2303.15343), as open_clip_train sets them."""
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".npz", ".npy")
+
+
+_PUBLISHED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+"""Names under which repositories hold open_clip's weights."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,8 +108,10 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
     """The model with the base weights of the profile, or with seeded random ones; on the CPU, in float32.
 
     Raises:
-        PermanentFailure: the weights cannot be had; the message says what to set.
+        WaitingFor: the weights are not here and cannot be fetched.
+        PermanentFailure: they are no weights of this model.
     """
+    look_for_base(chosen.name, profile)
     open_clip: Any = importlib.import_module("open_clip")
     torch: Any = importlib.import_module("torch")
     torch.manual_seed(seed)
@@ -123,6 +131,9 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
     except Exception as error:
         if profile.pretrained is None:
             raise
+        place = _published(chosen.name, profile.pretrained) if given is None else None
+        if place and not hub.is_cached(place, *_PUBLISHED_FILES):
+            raise _waiting(chosen.name, profile, one_line(error)) from error
         raise PermanentFailure(
             f"the base weights {profile.pretrained!r} of {chosen.name} cannot be had: "
             f"{one_line(error)}. With network they come from the hub; without, set "
@@ -134,6 +145,42 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
             model.logit_scale.fill_(SIGMOID["init_logit_scale"])
             model.logit_bias.fill_(SIGMOID["init_logit_bias"])
     return model
+
+
+def look_for_base(model: str, profile: Profile) -> None:
+    """Make sure that the base weights of a profile can be had, without loading or fetching them.
+
+    Args:
+        model: open_clip's name of the architecture.
+        profile: names the weights.
+
+    Raises:
+        WaitingFor: they are not here and cannot be fetched.
+    """
+    given = pretrained_file(profile)
+    if given is not None:
+        why = None if given.is_file() else f"{given} does not exist"
+    else:
+        place = _published(model, profile.pretrained) if profile.pretrained else None
+        why = hub.why_not(place, *_PUBLISHED_FILES) if place else None
+    if why:
+        raise _waiting(model, profile, why)
+
+
+def _waiting(model: str, profile: Profile, why: str) -> WaitingFor:
+    return WaitingFor(
+        f"the base weights {profile.pretrained} of {model}: {why}",
+        f"fetch them where there is a network and set `pretrained` of the profile {profile.name} to the file "
+        f"(or HF_HOME to the cache), or set training_profile to one that starts from scratch",
+        everywhere=True,
+    )
+
+
+def _published(model: str, tag: str) -> str | None:
+    """Repository of open_clip's published weights, None for those that lie elsewhere or are unknown."""
+    open_clip: Any = importlib.import_module("open_clip")
+    config: Mapping[str, Any] = open_clip.get_pretrained_cfg(model, tag) or {}
+    return str(config.get("hf_hub") or "").rpartition("/")[0] or None
 
 
 def pretrained_file(profile: Profile) -> Path | None:

@@ -19,8 +19,13 @@ from typing import Annotated, Any, Literal, cast
 
 import yaml
 
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 
+FEWEST_PAIRS = 2
+"""Of a validation split."""
+_MORE_OR_SMALLER = (
+    "take more articles, or set training_profile to one with a smaller batch_size (your own in profiles/)"
+)
 Precision = Literal["fp32", "bf16", "fp16", "amp", "amp_bf16"]
 Scheduler = Literal["cosine", "const"]
 
@@ -282,6 +287,7 @@ def check_training(profile: Profile, recipe: str, *, samples: int, unreadable: i
 
     Raises:
         PermanentFailure: the message names the field and what it was compared with.
+        WaitingFor: there is too little data for the profile yet.
     """
     here = f"profile {profile.name}"
     if profile.batch_size < profile.accumulate * devices:
@@ -290,14 +296,38 @@ def check_training(profile: Profile, recipe: str, *, samples: int, unreadable: i
             f"{profile.accumulate} accumulation steps"
         )
     an_epoch = min(samples, profile.max_samples or samples)
-    if an_epoch < profile.batch_size:
+    if profile.max_samples is not None and profile.max_samples < profile.batch_size:
         raise PermanentFailure(
-            f"{here}: batch_size {profile.batch_size} is more than the {an_epoch} samples of an "
-            f"epoch ({unreadable} others are in formats that training does not read); lower it"
+            f"{here}: batch_size {profile.batch_size} is more than max_samples {profile.max_samples}; lower it"
+        )
+    if an_epoch < profile.batch_size:
+        others = f" ({unreadable:,} more are in formats that training does not read)" if unreadable else ""
+        raise WaitingFor(
+            f"training samples: {recipe} has {an_epoch:,}{others}, a batch of the {here} takes {profile.batch_size:,}",
+            _MORE_OR_SMALLER,
         )
     steps = -(-an_epoch // profile.batch_size) * profile.epochs_of(recipe)
     if profile.warmup >= steps:
-        raise PermanentFailure(
-            f"{here}: warmup is {profile.warmup} steps, expected fewer than the {steps} of the whole training "
-            f"({an_epoch} samples, batch_size {profile.batch_size}, {profile.epochs_of(recipe)} epochs)"
+        raise WaitingFor(
+            f"training samples: {recipe} has {an_epoch:,}, which make {steps:,} steps of batch_size "
+            f"{profile.batch_size:,} in {profile.epochs_of(recipe)} epochs; the {here} warms up for "
+            f"{profile.warmup:,}, which must be fewer",
+            _MORE_OR_SMALLER,
+        )
+
+
+def check_validation(recipe: str, pairs: int) -> None:
+    """Refuse a validation split by which no two candidates could be told apart.
+
+    Args:
+        recipe: its name.
+        pairs: images with captions in the split.
+
+    Raises:
+        WaitingFor: there are fewer than two.
+    """
+    if pairs < FEWEST_PAIRS:
+        raise WaitingFor(
+            f"images to validate on: the validation split of {recipe} has {pairs}, {FEWEST_PAIRS} are the least",
+            "take more articles, or give it a larger share in the recipe (splits.validation)",
         )

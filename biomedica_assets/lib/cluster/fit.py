@@ -23,7 +23,7 @@ from biomedica_assets.lib.cluster.plots import fit_pictures
 from biomedica_assets.lib.cluster.sample import below, ranks
 from biomedica_assets.lib.cluster.search import Nearest, backend
 from biomedica_assets.lib.compute import Engine
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store import atomic
@@ -74,13 +74,15 @@ def fit_clusters(
     lie in a scratch file of 4 x n_components bytes per image. Memory does not grow with the number of images.
 
     Raises:
-        PermanentFailure: there are no vectors, or the shelves come from different encoders.
+        WaitingFor: no image has been embedded.
+        PermanentFailure: there is no shelf, or the shelves come from different encoders.
         StoreError: the disk cannot be read or written.
     """
     began = time.monotonic()
     settings = settings or FitSettings()
     shelves = lake.partitions(EMBEDDING_SHELF)
     encoder = _one_encoder(lake, shelves)
+    check_images(lake)
     inputs = lake.inputs(*((EMBEDDING_SHELF, shelf) for shelf in shelves))
     blocks = list(_fit_blocks(lake, shelves, settings))
     n_fit = sum(block.rows for block in blocks)
@@ -145,6 +147,20 @@ def fit_clusters(
         },
         pictures=fit_pictures(components, clustering, drawn, settings.seed),
     )
+
+
+def check_images(lake: Lake) -> None:
+    """Make sure that there is something to cluster.
+
+    Raises:
+        WaitingFor: there are shelves, and no image in them.
+    """
+    made = [lake.manifest(EMBEDDING_SHELF, shelf) for shelf in lake.partitions(EMBEDDING_SHELF)]
+    if made and not any(manifest.rows for manifest in made if manifest):
+        raise WaitingFor(
+            "images: none of the articles has one that could be embedded",
+            "take articles whose images the source has (`biomedica status` says what was left out and why)",
+        )
 
 
 def _one_encoder(lake: Lake, shelves: Sequence[str]) -> tuple[str, str]:

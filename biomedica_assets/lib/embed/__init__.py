@@ -7,8 +7,8 @@
 
 from biomedica_assets.lib.embed.chunk import VERSION, embed_chunk
 from biomedica_assets.lib.embed.encoder import Encoder
-from biomedica_assets.lib.embed.registry import described, open_encoder
+from biomedica_assets.lib.embed.registry import described, look_for, open_encoder
 from biomedica_assets.lib.embed.shelf import VERSION as SHELF_VERSION
 from biomedica_assets.lib.embed.shelf import shelve
 
-__all__ = ["SHELF_VERSION", "VERSION", "Encoder", "described", "embed_chunk", "open_encoder", "shelve"]
+__all__ = ["SHELF_VERSION", "VERSION", "Encoder", "described", "embed_chunk", "look_for", "open_encoder", "shelve"]

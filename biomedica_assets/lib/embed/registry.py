@@ -18,6 +18,23 @@ def described(name: str, preprocessing: str) -> dict[str, str]:
     return {"encoder": folder_name(name), "preprocessing": f"{preprocessing}-{preprocess.VERSION}"}
 
 
+def look_for(name: str, weights: Path | None = None) -> None:
+    """Make sure that an encoder can be had; takes two seconds at most and loads nothing.
+
+    Args:
+        name: as ``open_encoder`` takes it.
+        weights: local file, None for the hub's.
+
+    Raises:
+        WaitingFor: its weights are not here and cannot be fetched.
+        PermanentFailure: the name is none, or it has no weights to be given.
+    """
+    if name != TEXTURE:
+        towers.look_for(name, weights)
+    elif weights is not None:
+        raise PermanentFailure(f"the texture encoder has no weights; unset encoder_weights ({weights})")
+
+
 def open_encoder(
     name: str,
     *,
@@ -36,10 +53,10 @@ def open_encoder(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        PermanentFailure: name, weights or device cannot be had; the message says which setting to change.
+        WaitingFor: the weights are not here and cannot be fetched.
+        PermanentFailure: name or device cannot be had; the message says which setting to change.
     """
     if name == TEXTURE:
-        if weights is not None:
-            raise PermanentFailure(f"the texture encoder has no weights; unset encoder_weights ({weights})")
+        look_for(name, weights)
         return texture.TextureEncoder()
     return towers.open_tower(name, preprocessing=preprocessing, weights=weights, device=device)

@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biomedica_assets.lib import hub
 from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder, folder_name
 from biomedica_assets.lib.embed.preprocess import Preprocessing, preprocessing
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 from biomedica_assets.lib.store.manifest import digest
 
 DEFAULT = "vit_large_patch14_reg4_dinov2.lvd142m"
 OPEN_CLIP = "open_clip/"
 SIZE = 224  # BIOMEDICA's; DINOv2's position embeddings are resampled from 518 by timm
 SETTING = "encoder_weights"
+_TIMM_FILE = "model.safetensors"
 
 
 class Tower:
@@ -62,9 +64,10 @@ class Tower:
 
 def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: str) -> Encoder:
     """Open a timm or open_clip model by name; see ``registry.open_encoder``."""
+    if device in ("cuda", "mps"):
+        _device(device)  # a wrong setting comes before weights that are not here yet
+    look_for(name, weights)
     where = _device(device)
-    if weights is not None and not weights.is_file():
-        raise PermanentFailure(f"weights {weights} of encoder {name} do not exist; correct {SETTING}")
     try:
         make = _open_clip if name.startswith(OPEN_CLIP) else _timm
         return make(name, preprocessing, weights, where)
@@ -79,6 +82,46 @@ def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: s
         ) from error
 
 
+def look_for(name: str, weights: Path | None) -> None:
+    """Make sure that an encoder can be had, without loading or fetching it.
+
+    Raises:
+        WaitingFor: its weights are not here and cannot be fetched.
+        PermanentFailure: the name is none, or names no weights.
+    """
+    _check_file(name, weights)
+    if weights is None:
+        # Asking timm takes seconds (it imports torch), and of the default it is known what it would say.
+        repository, filename = _published(name) if name != DEFAULT else (f"timm/{name}", _TIMM_FILE)
+        if why := hub.why_not(repository, filename):
+            raise _waiting(name, why)
+
+
+def _check_file(name: str, weights: Path | None) -> None:
+    if weights is not None and not weights.is_file():
+        raise WaitingFor(
+            f"the weights of encoder {name}: {weights} does not exist",
+            f"put it there, or correct {SETTING}",
+            everywhere=True,
+        )
+
+
+def _waiting(name: str, why: str) -> WaitingFor:
+    return WaitingFor(
+        f"the weights of encoder {name}: {why}",
+        f"fetch them where there is a network and set {SETTING} to the file (or HF_HOME to the cache), or set encoder "
+        "to texture, which needs none",
+        everywhere=True,
+    )
+
+
+def _published(name: str) -> tuple[str, str]:
+    """Repository and file of an encoder's weights on the hub."""
+    if name.startswith(OPEN_CLIP):
+        return _open_clip_published(name)
+    return _timm_published(name, _timm_config(name))
+
+
 def _device(wanted: str) -> str:
     torch = importlib.import_module("torch")
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -91,13 +134,8 @@ def _device(wanted: str) -> str:
 
 def _timm(name: str, preprocess: str, weights: Path | None, device: str) -> Tower:
     timm = importlib.import_module("timm")
-    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if config is None:
-        raise PermanentFailure(
-            f"encoder {name!r} is not known to timm {timm.__version__}; take texture, {DEFAULT}, another name of "
-            "timm.list_models() or open_clip/<model>"
-        )
-    path = weights or _from_hub(name, config.hf_hub_id, "model.safetensors")
+    config = _timm_config(name)
+    path = weights or _from_hub(name, *_timm_published(name, config))
     # A network with position embeddings for one size is told ours; timm then resamples the embeddings it loads.
     sized = {"img_size": SIZE} if config.fixed_input_size and config.input_size[-1] != SIZE else {}
     overlay = {"file": str(path), "custom_load": False}
@@ -106,14 +144,28 @@ def _timm(name: str, preprocess: str, weights: Path | None, device: str) -> Towe
     return Tower(name, model, model.num_features, prepare, device, _sha256(path))
 
 
+def _timm_config(name: str) -> Any:
+    timm = importlib.import_module("timm")
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None:
+        raise PermanentFailure(
+            f"encoder {name!r} is not known to timm {timm.__version__}; take texture, {DEFAULT}, another name of "
+            "timm.list_models() or open_clip/<model>"
+        )
+    return config
+
+
+def _timm_published(name: str, config: Any) -> tuple[str, str]:
+    if not config.hf_hub_id:
+        raise PermanentFailure(f"timm names no repository with weights of {name}; set {SETTING} to a local file")
+    return config.hf_hub_id, _TIMM_FILE
+
+
 def _open_clip(name: str, preprocess: str, weights: Path | None, device: str) -> Tower:
     open_clip = importlib.import_module("open_clip")
-    model_name, _, tag = name.removeprefix(OPEN_CLIP).partition("/")
-    config = open_clip.get_model_config(model_name)
-    if config is None:
-        raise PermanentFailure(f"{model_name!r} is not known to open_clip; see open_clip.list_models()")
+    model_name, config = _open_clip_config(name)
     if weights is None:
-        weights = _open_clip_weights(name, model_name, tag)
+        weights = _from_hub(name, *_open_clip_published(name))
     model = open_clip.create_model(model_name, pretrained=str(weights), weights_only=True)
     shown = model.visual.preprocess_cfg
     size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
@@ -121,8 +173,19 @@ def _open_clip(name: str, preprocess: str, weights: Path | None, device: str) ->
     return Tower(name, model.visual, config["embed_dim"], prepare, device, _sha256(weights))
 
 
-def _open_clip_weights(name: str, model_name: str, tag: str) -> Path:
+def _open_clip_config(name: str) -> tuple[str, Any]:
+    """Name of the model in open_clip, and its configuration."""
     open_clip = importlib.import_module("open_clip")
+    model_name = name.removeprefix(OPEN_CLIP).partition("/")[0]
+    config = open_clip.get_model_config(model_name)
+    if config is None:
+        raise PermanentFailure(f"{model_name!r} is not known to open_clip; see open_clip.list_models()")
+    return model_name, config
+
+
+def _open_clip_published(name: str) -> tuple[str, str]:
+    open_clip = importlib.import_module("open_clip")
+    model_name, tag = _open_clip_config(name)[0], name.removeprefix(OPEN_CLIP).partition("/")[2]
     known = open_clip.list_pretrained_tags_by_model(model_name)
     if tag not in known:
         raise PermanentFailure(
@@ -132,24 +195,19 @@ def _open_clip_weights(name: str, model_name: str, tag: str) -> Path:
     config = open_clip.get_pretrained_cfg(model_name, tag)
     repository, _, filename = str(config.get("hf_hub", "")).rpartition("/")
     if repository:
-        return _from_hub(name, repository, filename or "open_clip_model.safetensors")
+        return repository, filename or "open_clip_model.safetensors"
     raise PermanentFailure(f"weights of {name} are not on the hub ({config.get('url')}); fetch them and set {SETTING}")
 
 
-def _from_hub(name: str, repository: str | None, filename: str) -> Path:
+def _from_hub(name: str, repository: str, filename: str) -> Path:
     """Path of a file in the hub's cache, fetched into it if the hub can be reached."""
-    hub = importlib.import_module("huggingface_hub")
+    client = importlib.import_module("huggingface_hub")
     errors = importlib.import_module("huggingface_hub.errors")
-    if not repository:
-        raise PermanentFailure(f"timm names no repository with weights of {name}; set {SETTING} to a local file")
     try:
-        return Path(hub.hf_hub_download(repository, filename))
+        return Path(client.hf_hub_download(repository, filename))
     except (OSError, errors.HfHubHTTPError, ValueError) as error:
-        raise PermanentFailure(
-            f"encoder {name} needs {filename} of {repository}, which is not in the hub's cache and could not be "
-            f"fetched ({type(error).__name__}). Fetch it where there is a network, then set {SETTING} to the file or "
-            "HF_HOME to the cache; the encoder texture needs no weights"
-        ) from error
+        why = f"{filename} of {repository} is not in the hub's cache and could not be fetched ({type(error).__name__})"
+        raise _waiting(name, why) from error
 
 
 def _sha256(path: Path) -> str:

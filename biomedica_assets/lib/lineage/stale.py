@@ -3,7 +3,8 @@
 A partition is current if its code version, the settings that shape it and the data versions of everything it read are
 what they would be today, and its files are still those that were written. No time stamps of inputs are compared: a
 rerun that changes nothing makes nothing else stale. What is current in itself but stands below something that is not
-*waits*: it may be made again, or turn out to be current, once its inputs are.
+*waits*: it may be made again, or turn out to be current, once its inputs are. What cannot be made before something
+comes from outside the graph (data, votes, weights) is *waiting*, and so is what stands below it and is not made.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Cause(enum.StrEnum):
     INPUT_REMOVED = "input_removed"
     INPUT_REPLACED = "input_replaced"
     WAITS = "waits"
+    OUTSIDE = "waiting"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,10 +139,23 @@ def waits(
         ]
         late.sort(key=str)
         if late:
-            named = ", ".join(input_name(parent.name, key) for key in late[:_NAMED])
-            more = f" and {len(late) - _NAMED:,} more" if len(late) > _NAMED else ""
-            found.append(Reason(Cause.WAITS, f"for {named}{more}"))
+            found.append(Reason(Cause.WAITS, f"for {named(parent.name, late)}"))
     return found
+
+
+def named(asset: str, partitions: Sequence[str | None]) -> str:
+    """Partitions of an asset in words, the first of them by name."""
+    first = ", ".join(input_name(asset, key) for key in partitions[:_NAMED])
+    return f"{first} and {len(partitions) - _NAMED:,} more" if len(partitions) > _NAMED else first
+
+
+def will_read(child: Table, partition: str | None, parent: Table, key: str | None) -> bool:
+    """Whether a partition of ``child`` reads partition ``key`` of ``parent`` if that is there."""
+    if parent.partitioning in ("none", child.partitioning):
+        return key in (None, partition)
+    if parent.partitioning == "shelf" and child.partitioning == "chunk" and partition is not None:
+        return key == chunks.shelf_of_chunk(partition)
+    return _will_read(child, partition, parent, key)
 
 
 def _will_read(child: Table, partition: str | None, parent: Table, key: str | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 import pydantic
 import yaml
 
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 
 SHIPPED = Path(__file__).parent / "shipped"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -28,6 +28,10 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 class RecipeError(PermanentFailure):
     """A recipe cannot be used as it is written; the message names the file or recipe, the place and the way out."""
+
+
+class SelectsNothing(RecipeError, WaitingFor):
+    """A recipe of which there is no sample yet."""
 
 
 class _Strict(pydantic.BaseModel):

@@ -21,7 +21,7 @@ from biomedica_assets.lib.progress import SILENT, Progress
 from biomedica_assets.lib.report import Picture, Report, Scalar
 from biomedica_assets.lib.select import plots, selection, splits
 from biomedica_assets.lib.select.concepts import Vocabulary
-from biomedica_assets.lib.select.definition import NAME, Recipe, RecipeError
+from biomedica_assets.lib.select.definition import NAME, Recipe, RecipeError, SelectsNothing
 from biomedica_assets.lib.select.selection import Tally
 from biomedica_assets.lib.select.shelves import DESCRIBING, check_current
 from biomedica_assets.lib.store.lake import Lake, file_entry
@@ -81,7 +81,8 @@ def build_recipe(
         progress: told of each chunk.
 
     Raises:
-        RecipeError: the definition names an unknown column or concept, or selects nothing.
+        RecipeError: the definition names an unknown column or concept.
+        SelectsNothing: no sample is what it asks for.
         StoreError: a table that it needs has not been materialised, or was made anew since ``sample_shelf`` was.
     """
     began = time.perf_counter()
@@ -97,10 +98,7 @@ def build_recipe(
     except RecipeError as error:
         raise RecipeError(f"recipe {name}: {error}") from error
     if not selected.height:
-        raise RecipeError(
-            f"recipe {name} selects none of {tally.considered:,} samples; left out: "
-            + (", ".join(f"{why} {n:,}" for why, n in sorted(tally.left_out.items()) if n) or "nothing")
-        )
+        raise nothing_selected(name, recipe, tally)
     selected, split = selection.split(lake, recipe, selected, tally)
     order = pl.col("split").replace_strict({s: n for n, s in enumerate(splits.NAMES)}, return_dtype=pl.Int8)
     selected = selected.sort(order, "shard", "start").with_row_index("position").cast({"position": pl.Int64})
@@ -132,6 +130,14 @@ def build_recipe(
         preview=tuple(frame.head(8).select("sample_key", "split", "concept", "repeat").iter_rows(named=True)),
         pictures=(_picture(name, frame, tally, vocabulary),),
     )
+
+
+def nothing_selected(name: str, recipe: Recipe, tally: Tally) -> SelectsNothing:
+    """What a recipe waits for that selects none of the samples there are."""
+    left_out = ", ".join(f"{why} {n:,}" for why, n in sorted(tally.left_out.items()) if n) or "nothing"
+    what = f"samples: recipe {name} selects none of {tally.considered:,} samples; left out: {left_out}"
+    votes = "label clusters (`biomedica annotate`), " if recipe.concepts.needed else ""
+    return SelectsNothing(what, f"{votes}take more articles, or ask for less in the recipe")
 
 
 def _inputs(lake: Lake) -> dict[str, str]:

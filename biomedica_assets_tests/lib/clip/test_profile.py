@@ -5,7 +5,7 @@ import pytest
 from biomedica_assets.lib.clip import profile
 from biomedica_assets.lib.clip.supervise import Device, check_precision
 from biomedica_assets.lib.clip.training import Plan, TrainingData, arguments
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 
 GOOD = {"model": "ViT-B-32", "pretrained": None, "batch_size": 8, "learning_rate": 1e-3, "epochs": 1, "source": "ours"}
 
@@ -96,11 +96,17 @@ def test_a_profile_that_does_not_fit_the_recipe_or_the_devices_is_refused():
     with pytest.raises(PermanentFailure, match="batch_size 4 is too small for 8 devices"):
         profile.check_training(small, "full", samples=100, unreadable=0, devices=8)
     wide = profile.load("bmc-clip")
-    with pytest.raises(PermanentFailure, match=r"more than the 8191 samples of an epoch \(7 others are in formats"):
+    with pytest.raises(
+        WaitingFor, match=r"full has 8,191 \(7 more are in formats.*a batch of the profile bmc-clip takes"
+    ):
         profile.check_training(wide, "full", samples=8191, unreadable=7, devices=4)
-    with pytest.raises(PermanentFailure, match="warmup is 1000 steps, expected fewer than the 27 of the whole"):
+    with pytest.raises(WaitingFor, match=r"full has 24,576, which make 27 steps .* warms up for 1,000"):
         profile.check_training(wide, "full", samples=3 * 8192, unreadable=0, devices=4)
     profile.check_training(wide, "full", samples=112 * 8192, unreadable=0, devices=4)
+    capped = profile.parse(GOOD | {"batch_size": 8, "max_samples": 4}, "m", "m")
+    with pytest.raises(PermanentFailure, match="batch_size 8 is more than max_samples 4") as refused:
+        profile.check_training(capped, "full", samples=100, unreadable=0, devices=1)
+    assert not isinstance(refused.value, WaitingFor), "no data would ever make it fit"
 
 
 def test_numbers_in_scientific_notation_are_numbers_and_text_stays_text(tmp_path):

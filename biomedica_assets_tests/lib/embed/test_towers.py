@@ -10,7 +10,7 @@ import pytest
 
 from biomedica_assets.lib.embed import open_encoder, towers
 from biomedica_assets.lib.embed.encoder import BatchTooLarge
-from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 
 NAME = "vit_small_patch14_dinov2.lvd142m"
 
@@ -119,13 +119,17 @@ def test_weights_that_cannot_be_had_are_named_with_the_setting(monkeypatch, tmp_
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    expected = r"needs model.safetensors of timm/vit_large_patch14_reg4_dinov2.lvd142m.*set encoder_weights to the file"
-    with pytest.raises(PermanentFailure, match=expected):
+    expected = (
+        r"model.safetensors of timm/vit_large_patch14_reg4_dinov2.lvd142m is not in.*set encoder_weights to the file"
+    )
+    with pytest.raises(WaitingFor, match=expected):
         open_encoder(towers.DEFAULT, device="cpu")
 
 
 def test_a_missing_weights_file_is_named(tmp_path):
-    with pytest.raises(PermanentFailure, match=r"absent.safetensors .* do not exist; correct encoder_weights"):
+    with pytest.raises(
+        WaitingFor, match=r"absent.safetensors does not exist; put it there, or correct encoder_weights"
+    ):
         open_encoder(NAME, weights=tmp_path / "absent.safetensors")
 
 

@@ -114,7 +114,7 @@ def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True) -> 
             }
             for s in here
         ]  # fmt: skip
-        ranges = [{"shard": path, "start": start, "end": end} for start, end in where]
+        ranges = [{"image_ext": "jpg", "shard": path, "start": start, "end": end} for start, end in where]
         publish(lake, SHARDS, chunk, [i | r for i, r in zip(ids, ranges, strict=True)], [entry])
         sizes = [{"width": s.width, "height": 100, "position": 3} for s in here]
         publish(lake, IMAGES, chunk, [i | s for i, s in zip(ids, sizes, strict=True)])
