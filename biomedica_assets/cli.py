@@ -13,6 +13,8 @@ from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError
 
+_KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
@@ -111,6 +113,7 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "--select", metavar="ASSETS",
         help="only these assets, separated by commas, in Dagster's selection language (images, *shards, group:figures)",
     )  # fmt: skip
+    run.add_argument("--keep-going", action="store_true", help=_KEEP_GOING)
     run.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
     demo = _add(
@@ -146,6 +149,7 @@ def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )  # fmt: skip
     refresh.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
     refresh.add_argument("--max", type=_positive, metavar="N", help="stop after so many runs; run again to go on")
+    refresh.add_argument("--keep-going", action="store_true", help=_KEEP_GOING)
     refresh.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
     changes = _add(

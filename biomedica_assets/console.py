@@ -104,6 +104,14 @@ class Bars(Progressing, Listener):
         where = f" of {batch.partition}" if batch.partition else ""
         self.console.print(f"[red]failed[/] {batch.assets[0]}{where}: {message}", highlight=False, markup=True)
 
+    def stopped(self, batch: Batch, failures: int) -> None:
+        """An asset failed so often in the same way that it is left alone."""
+        self.console.print(
+            f"[red]stopped[/] {batch.assets[0]}: {failures} partitions failed alike; its others are not tried",
+            highlight=False,
+            soft_wrap=True,
+        )
+
 
 class _StepBar:
     """``Progress`` on one bar that is shown while an activity runs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ import pydantic_settings
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.limits import PILLOW_CEILING
+from biomedica_assets.lib.store import atomic
 
 FILE = "biomedica.toml"
 PREFIX = "BIOMEDICA_"
@@ -245,12 +247,36 @@ def remember(settings: Settings) -> None:
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         if name != "data_dir" and (name in FIXED_AT_FIRST_USE or value != field.default):
-            plain = str(Path(value).absolute()) if isinstance(value, Path) else value
-            if (name == "source" and "://" not in str(value)) or (name == "pubmed" and value != "eutils"):
-                plain = str(Path(value).absolute())
-            lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
+            lines.append(f"{name} = {json.dumps(_plain(name, value), ensure_ascii=False)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def remember_source(settings: Settings) -> None:
+    """Let a data directory whose settings are written already know the source that was used; the rest stays as it is.
+
+    Raises:
+        SettingsError: the file says it in a way that cannot be changed line by line.
+    """
+    path, plain = settings.data_dir / FILE, _plain("source", settings.source)
+    if not path.exists() or not settings.source or _read(path).get("source") == plain:
+        return
+    text, line = path.read_text(encoding="utf-8"), f"source = {json.dumps(plain, ensure_ascii=False)}"
+    changed, n = re.subn(r"^source[ \t]*=.*$", lambda _: line, text, count=1, flags=re.MULTILINE)
+    changed = changed if n else f"{line}\n{text}"
+    try:
+        as_meant = tomllib.loads(changed) == tomllib.loads(text) | {"source": plain}
+    except tomllib.TOMLDecodeError:
+        as_meant = False
+    if not as_meant:
+        raise SettingsError(f"{path} names its source over several lines; write {line} there instead")
+    atomic.write_bytes(path, changed.encode())
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as the file holds it: paths absolute, since commands start anywhere."""
+    is_path = (name == "source" and "://" not in str(value)) or (name == "pubmed" and value != "eutils")
+    return str(Path(value).absolute()) if is_path or isinstance(value, Path) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

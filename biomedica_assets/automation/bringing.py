@@ -66,6 +66,10 @@ class Told(runner.Listener):
         """A run failed."""
         self._log.error(f"{batch.assets[0]} of {batch.partition or 'all'}: {message}")
 
+    def stopped(self, batch: runner.Batch, failures: int) -> None:
+        """An asset failed so often in the same way that it is left alone."""
+        self._log.error(f"{batch.assets[0]} failed in {failures} partitions in the same way; its others are not tried")
+
 
 def bring(context: dg.OpExecutionContext, values: Settings, scope: Scope, *, chunk: str | None = None) -> None:
     """Walk through a scope, and say what was made.

@@ -5,7 +5,9 @@ telling what happened. What is current is not run again.
 """
 
 import dataclasses
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
@@ -25,6 +27,10 @@ _WALK = "walk"
 """Name of the lease by which two walks keep out of each other's partitions, also between two steps."""
 _LOOK_AGAIN = 0.5
 """Seconds between two looks at partitions that are all being made by others."""
+SAME_FAILURES = 3
+"""Partitions of an asset that fail alike before the others are left alone."""
+_VARYING = re.compile(r"\S*[/\d]\S*")
+"""Words of a message that differ from partition to partition: keys, paths, counts."""
 _SHORT = (dg.IntMetadataValue, dg.TextMetadataValue)
 
 
@@ -40,14 +46,15 @@ class Batch:
 class Outcome:
     """What a walk over the graph did.
 
-    ``waiting`` holds what cannot be made before something comes from outside; ``left`` says that the walk stopped at
-    its limit with work to do.
+    ``waiting`` holds what cannot be made before something comes from outside; ``stopped`` the assets that were given up
+    and in how many partitions they had failed; ``left`` says that the walk stopped at its limit with work to do.
     """
 
     runs: int = 0
     materialised: list[tuple[str, str | None]] = dataclasses.field(default_factory=list)
     failed: dict[Batch, str] = dataclasses.field(default_factory=dict)
     waiting: dict[tuple[str, str | None], Held] = dataclasses.field(default_factory=dict)
+    stopped: dict[str, int] = dataclasses.field(default_factory=dict)
     left: bool = False
     seconds: float = 0.0
 
@@ -67,6 +74,7 @@ def together(outcomes: Iterable[Outcome]) -> Outcome:
         kept = {b: why for b, why in whole.failed.items() if not {(a, b.partition) for a in b.assets} <= made}
         whole.failed = kept | outcome.failed
         whole.waiting = {at: held for at, held in whole.waiting.items() if at not in made} | outcome.waiting
+        whole.stopped |= outcome.stopped
         whole.left |= outcome.left
         whole.seconds += outcome.seconds
     return whole
@@ -102,6 +110,9 @@ class Listener:
     def failure(self, batch: Batch, message: str) -> None:
         """A run failed; the walk goes on with the other partitions."""
 
+    def stopped(self, batch: Batch, failures: int) -> None:
+        """The batch's asset failed so often in the same way that the walk leaves it alone."""
+
 
 def walk(
     definitions: dg.Definitions,
@@ -114,6 +125,7 @@ def walk(
     prune: Callable[[Wave, str | None], bool] | None = None,
     most_runs: int | None = None,
     tags: Mapping[str, str] | None = None,
+    keep_going: bool = False,
 ) -> Outcome:
     """Make everything that is out of date, wave by wave.
 
@@ -128,14 +140,15 @@ def walk(
         prune: returns True for a (wave, partition) that is to be left alone.
         most_runs: stop after so many runs; None goes on to the end.
         tags: of every run.
+        keep_going: go on with an asset that failed in ``SAME_FAILURES`` partitions in the same way.
 
     Returns:
-        What was run, what was made and what failed. A failed partition does not stop the others; what depends on it is
-        not made, because it stays out of date.
+        What was run, what was made and what failed. A failed partition does not stop the others, unless several failed
+        in the same way; what depends on it is not made, because it stays out of date.
     """
     told, began = listener or Listener(), time.monotonic()
     assets = list(select) if select is not None else planner.assets
-    walking = _Walk(definitions, instance, planner, told, prune, most_runs, tags)
+    walking = _Walk(definitions, instance, planner, told, prune, most_runs, tags, keep_going=keep_going)
     follow(planner.data_dir)
     if ROOT in assets:
         walking.root()
@@ -165,10 +178,13 @@ class _Walk:
         prune: Callable[[Wave, str | None], bool] | None,
         most_runs: int | None,
         tags: Mapping[str, str] | None,
+        *,
+        keep_going: bool,
     ) -> None:
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._instance, self._planner, self._told, self._prune = instance, planner, told, prune
         self._most_runs, self._tags = most_runs, tags
+        self._keep_going, self._alike = keep_going, Counter[tuple[str, str]]()
         self._blocked: set[str] = set()
         self._waited: set[str | None] = set()
         self.outcome = Outcome()
@@ -257,7 +273,20 @@ class _Walk:
         self._told.failure(batch, message)
         if batch.partition is None and ROOT not in batch.assets:
             self._blocked |= self._planner.descendants(batch.assets)
+        self._give_up(result, batch, message)
         return True
+
+    def _give_up(self, result: ExecutionResult, batch: Batch, message: str) -> None:
+        """Leave an asset alone that failed in the same way again and again: the cause is not in its partitions."""
+        at = next((str(event.step_key) for event in result.all_events if event.is_step_failure), batch.assets[0])
+        alike = (at, _VARYING.sub("", message))
+        self._alike[alike] += 1
+        if batch.partition is None or self._keep_going or self._alike[alike] < SAME_FAILURES:
+            return
+        mine = {at} & {*batch.assets} or {*batch.assets}
+        self.outcome.stopped |= dict.fromkeys(mine, self._alike[alike])
+        self._blocked |= self._planner.descendants({one for asset in mine for one in self._planner.together(asset)})
+        self._told.stopped(batch, self._alike[alike])
 
     def _learn(self, result: ExecutionResult, batch: Batch) -> bool:
         """Tell the planner what the steps of a run found to wait for; whether no step failed for another reason."""

@@ -10,7 +10,6 @@ import argparse
 import concurrent.futures
 import dataclasses
 import fcntl
-import itertools
 import json
 import os
 import sqlite3
@@ -18,7 +17,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -30,7 +28,6 @@ from biomedica_assets.settings import Settings
 
 UI_PORT, PAGE_PORT = 3000, 8765
 HUB = "https://huggingface.co"
-_IN_A_SOURCE = ("metadata", "inventory-reports", "PMC")
 _WITHOUT_WEIGHTS = 'set encoder_weights to a file, or encoder = "texture", which needs none'
 _MARKS = {Verdict.OK: ("ok    ", "green"), Verdict.LOOK: ("look  ", "yellow"), Verdict.BROKEN: ("broken", "red")}
 
@@ -88,31 +85,20 @@ def _settings(values: Settings) -> Finding:
 
 def source(values: Settings) -> Finding:
     """Whether articles can be had from where the settings say."""
-    from biomedica_assets.lib.pmc.source import PMC_BUCKET, open_source
+    from biomedica_assets.lib.pmc.look import fault
+    from biomedica_assets.lib.pmc.source import PMC_BUCKET
 
     name = values.source_or_default
-    if name.startswith("s3://"):
-        bucket = urlsplit(name).netloc
-        address = values.s3_endpoint or f"https://{bucket}.s3.{values.s3_region}.amazonaws.com"
-        why = machine.unreachable(address)
-        if why is None:
-            return ok("source", f"{name}, {urlsplit(address).hostname} answers")
-        cure = (
-            "connect to the network, set HTTPS_PROXY, or take a directory with --source; what is here can still be used"
-        )
-        return broken("source", f"{name}: {why}", cure)
     if not values.source and not Path(name).is_dir():
         return look("source", "none was named yet", f"biomedica run --source s3://{PMC_BUCKET}, or a directory like it")
-    try:
-        open_source(name)
-    except BiomedicaError as error:
-        return broken("source", str(error), "correct source in biomedica.toml, or give --source")
-    # A copy of the whole bucket has millions of folders: the first ones tell.
-    with os.scandir(name) as entries:
-        if not any(entry.name.startswith(_IN_A_SOURCE) for entry in itertools.islice(entries, 10_000)):
-            cure = "name the folder that holds them: the layout is that of s3://pmc-oa-opendata"
-            return broken("source", f"{name} holds no folder {', '.join(_IN_A_SOURCE)}…", cure)
-    return ok("source", name)
+    why = fault(name, endpoint=values.s3_endpoint, region=values.s3_region)
+    if not why:
+        return ok("source", f"{name} answers" if name.startswith("s3://") else name)
+    if name.startswith("s3://"):
+        cure = "connect to the network, or take a directory with --source; what is here can still be used"
+    else:
+        cure = f"name the folder that holds them with --source, or in biomedica.toml; or take s3://{PMC_BUCKET}"
+    return broken("source", why, cure)
 
 
 def encoder(values: Settings) -> Finding:

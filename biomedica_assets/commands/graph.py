@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import instance, settings, stopping
 from biomedica_assets.checks import NOTHING_WAITS, ROOT
+from biomedica_assets.commands import preflight
 from biomedica_assets.lib import machine
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.lineage.stale import named
@@ -32,11 +33,28 @@ _WIDEST = 100
 
 def run(arguments: argparse.Namespace) -> int:
     """``biomedica run``: make what is out of date."""
-    from biomedica_assets.lib.pmc.source import open_source
+    from biomedica_assets.lib.chunks import chunk_range
 
-    if arguments.source and not arguments.source.startswith("s3://"):
-        open_source(arguments.source)  # a wrong one is refused before the data directory remembers it
-    return _materialise(_settings(arguments), arguments.select, arguments.chunk, dry=arguments.dry_run)
+    values = _settings(arguments)
+    for key in arguments.chunk or ():
+        try:
+            chunk_range(key, values.chunk_span)
+        except ValueError as error:
+            raise PermanentFailure(f"--chunk: {error}") from error
+    if not arguments.dry_run:
+        # A wrong source is refused before the data directory remembers it.
+        preflight.check(values, source=_asks_the_source(values, arguments.select))
+    if arguments.source:
+        settings.remember_source(values)
+    return _materialise(values, arguments)
+
+
+def _asks_the_source(values: Settings, selection: str | None) -> bool:
+    if selection is None:
+        return True
+    from biomedica_assets import definitions
+
+    return not preflight.ASKS_THE_SOURCE.isdisjoint(selected(definitions.build(values), selection) or ())
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -166,24 +184,25 @@ def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | 
     return sorted(chosen)
 
 
-def _materialise(values: Settings, selection: str | None, chunks: Sequence[str] | None, *, dry: bool = False) -> int:
-    from biomedica_assets.lib.chunks import chunk_range
-
-    for key in chunks or ():
-        try:
-            chunk_range(key, values.chunk_span)
-        except ValueError as error:
-            raise PermanentFailure(f"--chunk: {error}") from error
+def _materialise(values: Settings, arguments: argparse.Namespace) -> int:
     with _workplace(values) as (bars, dagster_instance, definitions, planner):
-        select = selected(definitions, selection)
-        if dry:
+        select = selected(definitions, arguments.select)
+        if arguments.dry_run:
             return print_stale(planner, select)
         from biomedica_assets.automation import runner
         from biomedica_assets.commands.annotate import collect
 
         collect(values, dagster_instance)
         began = time.monotonic()
-        outcome = runner.walk(definitions, dagster_instance, planner, select=select, chunks=chunks, listener=bars)
+        outcome = runner.walk(
+            definitions,
+            dagster_instance,
+            planner,
+            select=select,
+            chunks=arguments.chunk,
+            listener=bars,
+            keep_going=arguments.keep_going,
+        )
         verdicts = runner.conclude(definitions, dagster_instance)
     return print_outcome(outcome, time.monotonic() - began, verdicts)
 
@@ -238,6 +257,11 @@ def print_outcome(outcome: Outcome, seconds: float, verdicts: Sequence[Verdict])
         print(f"  failed: {batch.assets[0]}{f' of {batch.partition}' if batch.partition else ''}: {message}")
     for line in waiting_lines(outcome.waiting):
         print(f"  {line}")
+    for asset, n in outcome.stopped.items():
+        print(
+            f"  stopped: {asset} failed in {n} partitions in the same way; neither its others nor what needs it were "
+            "tried (--keep-going tries all)"
+        )
     if outcome.left:
         print("  stopped at --max; run again to go on")
     for verdict in verdicts:

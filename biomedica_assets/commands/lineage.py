@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from biomedica_assets import instance, settings
+from biomedica_assets.commands import preflight
 from biomedica_assets.commands.graph import graph_of, planner_of, print_outcome, print_stale, selected
 from biomedica_assets.lib.lineage import changes as changed
 from biomedica_assets.lib.lineage import trace as tracing
@@ -33,6 +34,8 @@ def refresh(arguments: argparse.Namespace) -> int:
     from biomedica_assets.console import Bars
 
     values = settings.load(data_dir=arguments.data_dir)
+    if not arguments.dry_run:
+        preflight.check(values, source=False)
     with Bars() as bars, instance.open_instance(values) as dagster_instance:
         definitions = graph_of(values, bars)
         planner = planner_of(values, definitions)
@@ -43,7 +46,13 @@ def refresh(arguments: argparse.Namespace) -> int:
             wanted = [asset for asset in wanted if asset != runner.ROOT]
         began = time.monotonic()
         outcome = runner.walk(
-            definitions, dagster_instance, planner, select=wanted, listener=bars, most_runs=arguments.max
+            definitions,
+            dagster_instance,
+            planner,
+            select=wanted,
+            listener=bars,
+            most_runs=arguments.max,
+            keep_going=arguments.keep_going,
         )
         # With nothing to do nothing changed, and the last verdicts stand.
         verdicts = runner.conclude(definitions, dagster_instance) if outcome.runs else []

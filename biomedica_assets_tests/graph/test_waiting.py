@@ -11,6 +11,7 @@ from biomedica_assets.automation.planner import open_planner
 from biomedica_assets.automation.readiness import Readiness
 from biomedica_assets.automation.runs import execute
 from biomedica_assets.commands.graph import print_outcome, print_stale
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import FIGURE_LABELS, IMAGES, RECIPE
 from biomedica_assets_tests.lib.select.lakes import CHUNKS, Sample, make_lake, publish
@@ -163,6 +164,30 @@ def test_the_check_shows_what_waits_with_its_cure(tmp_path):
     (verdict,) = [v for v in runner.conclude(site.definitions, site.instance) if v.check == "nothing_waits"]
     assert not verdict.passed and int(verdict.facts["waiting"]) > len(EMBEDDED)
     assert "set encoder to texture" in verdict.facts["recover_with"]
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_the_same_failure_in_three_partitions_ends_an_asset_and_is_said_once(tmp_path, monkeypatch, capsys, keep_going):
+    lake = without_images(tmp_path)
+    for chunk in ("PMC002-0000", "PMC003-0000", "PMC003-0020"):
+        list_chunk(lake, chunk)
+        publish(lake, IMAGES, chunk, [])
+
+    def fails(_lake, chunk, **_):
+        raise StoreError(f"/disk/{chunk}: No space left on device")
+
+    monkeypatch.setattr("biomedica_assets.lib.embed.embed_chunk", fails)
+    site = Site(tmp_path, encoder="texture")
+    outcome = runner.walk(
+        site.definitions, site.instance, site.planner, select=[*EMBEDDED, "image_fingerprints"], keep_going=keep_going
+    )
+    assert sum(batch.assets == ("embeddings",) for batch in outcome.failed) == (5 if keep_going else 3)
+    assert keep_going or len(outcome.failed) == 3
+    assert outcome.stopped == ({} if keep_going else {"embeddings": 3})
+    made = {asset for asset, _ in outcome.materialised}
+    assert made == {"image_fingerprints"}, "what does not need it is made"
+    print_outcome(outcome, 1.0, ())
+    assert capsys.readouterr().out.count("--keep-going tries all") == (not keep_going)
 
 
 def test_what_is_current_waits_for_nothing(tmp_path, monkeypatch):
