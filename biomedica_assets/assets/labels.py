@@ -6,8 +6,16 @@ Belongs here: one asset per table of ``lib.annotate.sources``. What people say o
 import dagster as dg
 
 from biomedica_assets.assets.annotations import annotations, expert_votes, label_calibration
-from biomedica_assets.lib.annotate.sources import stage, text, trust
-from biomedica_assets.lib.tables import FIGURE_LABELS, LABEL_CLAIMS, LABEL_TRUST, SOURCE_LEADERBOARD, TEXT_LABELS
+from biomedica_assets.lib.annotate.sources import scores, stage, text, trust
+from biomedica_assets.lib.tables import (
+    FIGURE_LABELS,
+    LABEL_CLAIMS,
+    LABEL_TRUST,
+    RULE_COUNTS,
+    RULE_SCORES,
+    SOURCE_LEADERBOARD,
+    TEXT_LABELS,
+)
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES
 from biomedica_assets.resources import LakeResource, SettingsResource
@@ -85,6 +93,46 @@ def source_leaderboard(
     """Precision, recall, Brier score and coverage of each source of labels and of all together, by concept."""
     with lake.hold(context) as data:
         return as_result(trust.stage_leaderboard(data), data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("images", partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep("clusters", partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep(text_labels, partition_mapping=CHUNK_TO_SHELF),
+        annotations,
+        expert_votes,
+    ],
+    partitions_def=SHELVES,
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=scores.VERSION,
+    check_specs=check_specs("rule_counts"),
+    metadata=definition_metadata(RULE_COUNTS),
+)
+def rule_counts(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """How often each rule of the text spoke of an image, and how often people and other sources said the same."""
+    with lake.hold(context) as data:
+        report = scores.stage_counts(data, context.partition_key)
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[rule_counts],
+    group_name="annotations",
+    kinds={"yaml", "parquet"},
+    code_version=scores.VERSION,
+    check_specs=check_specs("rule_scores"),
+    metadata=definition_metadata(RULE_SCORES),
+)
+def rule_scores(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """Precision, with its interval, and reach of every rule of the text; what whoever edits the rules looks at."""
+    with lake.hold(context) as data:
+        return as_result(scores.stage_scores(data), data, tolerance=settings.open().max_reject_fraction)
 
 
 @dg.asset(

@@ -281,7 +281,7 @@ TEXT_LABELS = Table(
         _c("figure_id", S, "figure the text speaks of", src="figures.figure_id"),
         _c("concept_id", S, "concept that follows", src="taxonomy.concept_id"),
         _c("rule", S, "rule that matched: concept/rule of the rules file"),
-        _c("place", S, "kind, head (first sentence of the caption), caption, mention or mesh"),
+        _c("place", S, "kind, head (first sentence of the caption), panel (behind a letter), caption, mention or mesh"),
         _c("words", S, "words that matched", src="captions.caption mentions.text pubmed_records.mesh figures.kind"),
         _c("trust", F32, "share of matches in the head of a caption that are right, as the rules file states"),
     ),
@@ -337,6 +337,44 @@ SOURCE_LEADERBOARD = Table(
         _c("brier", F32, "mean squared error of the probability over candidates", null=True),
         _c("coverage", F32, "share of judged images of which the source says something"),
         _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+
+RULE_COUNTS = Table(
+    "rule_counts",
+    "How often each rule of the text spoke of an image of a shelf, and how often another source said the same.",
+    "shelf",
+    ("rule", "place", "source", "simulated"),
+    (
+        _c("rule", S, "rule: concept/rule of the rules file", src="text_labels.rule"),
+        _c("place", S, "where it matched; any counts an image once", src="text_labels.place"),
+        _c("source", S, "held against: person, propagated, ...; all tells how far the rule reaches"),
+        _c("simulated", BOOL, "true if that rests on a simulated vote"),
+        _c("n_images", I32, "images of which the rule speaks"),
+        _c("n_judged", I32, "of these, images of which the source speaks too"),
+        _c("n_right", I32, "of these, images for which the source names the rule's concept"),
+    ),
+)
+
+RULE_SCORES = Table(
+    "rule_scores",
+    "Precision and reach of each rule of the text, against people and against other sources of labels.",
+    "none",
+    ("rule", "place", "source", "simulated"),
+    (
+        _c("rule", S, "rule: concept/rule of the rules file", src="text_labels.rule"),
+        _c("place", S, "where it matched; any counts an image once", src="text_labels.place"),
+        _c("source", S, "held against: person, propagated, ...; all tells how far the rule reaches"),
+        _c("simulated", BOOL, "true if that rests on a simulated vote"),
+        _c("n_images", I32, "images of which the rule speaks"),
+        _c("n_judged", I32, "of these, images of which the source speaks too"),
+        _c("n_right", I32, "of these, images for which the source names the rule's concept"),
+        _c("concept_id", S, "the rule's concept", src="taxonomy.concept_id"),
+        _c("trust", F32, "share right as the rules file states it", src="text_labels.trust"),
+        _c("reach", F32, "share of all images of which the rule speaks"),
+        _c("precision", F32, "share of the judged images that are right; null if none was judged", null=True),
+        _c("low", F32, "lower end of the 95 % Wilson interval", null=True),
+        _c("high", F32, "upper end of the 95 % Wilson interval", null=True),
     ),
 )
 

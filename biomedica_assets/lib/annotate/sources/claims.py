@@ -32,7 +32,16 @@ _WEAK = 0.6  # trust of a rule below which a match alone labels nothing: like a 
 _STRONG = 0.8  # trust of a rule from which its matches count for as much as their place
 TRUST: dict[str, Mapping[str, float]] = {
     # Shares right, judged by hand on captions of real articles; what is counted later outweighs them.
-    TEXT: {"kind": 0.9, "head": 0.85, "caption": 0.75, "mention": 0.55, "mesh": 0.4, ABSENT: 0.25, UNHEARD: 0.4},
+    TEXT: {
+        "kind": 0.9,
+        "head": 0.85,
+        "panel": 0.8,
+        "caption": 0.75,
+        "mention": 0.55,
+        "mesh": 0.4,
+        ABSENT: 0.25,
+        UNHEARD: 0.4,
+    },
     VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.2, UNHEARD: 0.4},
 }
 """Source -> symbol -> share of yes behind it, believed before counting."""
@@ -46,12 +55,17 @@ def symbols_of(source: str) -> tuple[str, ...]:
 
 def of_text(lake: Lake, chunk: str) -> pl.DataFrame:
     """Claims of ``text_labels``: those of a figure hold for its images; a weak rule counts one place lower."""
-    lower = pl.col("place").replace({"head": "caption", "caption": "mention"})
+    media = lake.read_lazy(IMAGES, chunk).select("media_id", "figure_id").collect()
+    return of_text_frame(media, lake.read_lazy(TEXT_LABELS, chunk).collect())
+
+
+def of_text_frame(media: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Claims for images (media_id, figure_id) from rows of ``text_labels``."""
+    lower = pl.col("place").replace({"head": "caption", "panel": "caption", "caption": "mention"})
     symbol = pl.when(pl.col("trust") < _WEAK).then(pl.lit("mesh")).when(pl.col("trust") < _STRONG).then(lower)
     symbol = symbol.otherwise("place")
-    found = lake.read_lazy(TEXT_LABELS, chunk).select("figure_id", "concept_id", symbol=symbol)
-    media = lake.read_lazy(IMAGES, chunk).select("media_id", "figure_id")
-    return _plain(media.join(found, on="figure_id").with_columns(source=pl.lit(TEXT)).collect())
+    found = found.select("figure_id", "concept_id", symbol=symbol)
+    return _plain(media.join(found, on="figure_id").with_columns(source=pl.lit(TEXT)))
 
 
 def of_votes(lake: Lake, chunk: str) -> pl.DataFrame:

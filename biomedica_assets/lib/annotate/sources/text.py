@@ -21,13 +21,17 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CAPTIONS, FIGURES, MENTIONS, PUBMED_RECORDS, TEXT_LABELS
 
-VERSION = "1"
-PLACES = ("kind", "head", "caption", "mention", "mesh")
-"""Where a rule matched, strongest first: kind of element, head (first sentence) of the caption, its rest, a sentence
-that cites the figure, a subject heading of the article."""
+VERSION = "2"
+PLACES = ("kind", "head", "panel", "caption", "mention", "mesh")
+"""Where a rule matched, strongest first: kind of element, head (first sentence) of the caption, right behind a panel's
+letter ("(B) Western blot of"), the rest of the caption, a sentence that cites the figure, a subject heading."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(\[])|\n+")
 _CLAUSE = re.compile(r"[;:()\[\]]|,\s+(?:but|whereas|while|and)\b")
+_PANEL = re.compile(
+    r"(?:\(\s*[A-Za-z](?:\s*[-\u2010-\u2013,&]\s*[A-Za-z])*\s*\)|^[A-Z](?:\s*[-\u2010-\u2013,&]\s*[A-Z])*[.:,)]?(?=\s))"
+    r"[^.;:()]{0,40}$"
+)
 _BEFORE = re.compile(
     r"(?i)\b(?:no|not|without|lacks?|lacking|absence of|instead of|rather than|unlike|neither|nor|never|negative for|"
     r"unavailable|excluding|except)\s+(?:[\w-]+\s+){0,3}$"
@@ -75,7 +79,7 @@ def taken_back(text: str, start: int, end: int, *, shows_numbers: bool = False) 
 
 
 def read_caption(caption: str, rules: Rules, top: Mapping[str, str]) -> list[Found]:
-    """Claims of a caption: of its first sentence (``head``) and of the rest (``caption``)."""
+    """Claims of a caption: of its first sentence (``head``), behind a panel's letter, and of the rest (``caption``)."""
     found: list[Found] = []
     sentences = [s for s in _SENTENCE.split(caption[:_MAX_TEXT]) if s.strip()]
     for number, sentence in enumerate(sentences):
@@ -100,7 +104,8 @@ def _of_sentence(sentence: str, place: str, rules: Rules, top: Mapping[str, str]
         for rule in matched:
             numbers = top[rule.concepts[0]] in _DERIVING
             if not taken_back(sentence, start, end, shows_numbers=numbers):
-                found.append(Found(rule, place, sentence[start:end]))
+                behind_letter = place == "caption" and bool(_PANEL.search(sentence[max(0, start - _WINDOW) : start]))
+                found.append(Found(rule, "panel" if behind_letter else place, sentence[start:end]))
     return found
 
 

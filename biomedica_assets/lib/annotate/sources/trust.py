@@ -44,7 +44,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "1"
+VERSION = "2"
 PERSON = "person"
 SAMPLE = 5_000  # images of a shelf; 25 shelves give 125 000, with which a table's cells are known to within 1 %
 LEAST_SHARED = 200  # candidates of which two sources speak; below, agreement says nothing and what is believed stands
@@ -172,7 +172,7 @@ def as_trust(frame: pl.DataFrame) -> Trust:
         values = {symbol: (no, yes) for symbol, no, yes in group.select("symbol", "p_no", "p_yes").iter_rows()}
         if source == "prior":
             priors[str(level)] = {concept: yes for concept, (_, yes) in values.items()}
-        else:
+        elif set(symbols_of(str(source))) <= set(values):  # else it was written before a symbol was added
             ordered = [values[symbol] for symbol in symbols_of(str(source))]
             tables[str(level)][str(source)] = np.array(ordered, dtype=np.float64).T
     return Trust(tables, priors)

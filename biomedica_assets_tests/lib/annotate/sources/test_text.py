@@ -66,6 +66,38 @@ def test_the_longest_phrase_decides_where_phrases_overlap():
     assert said("ACTIN and PETALS of FACETS") == set()
 
 
+@pytest.mark.parametrize(
+    ("caption", "place"),
+    [
+        ("Role of p53. (B) Western blot of lysates.", "panel"),
+        ("Role of p53. (A, C\u2013E) Representative western blots.", "panel"),
+        ("Role of p53. C, Western blot of lysates.", "panel"),
+        ("Role of p53. Lysates (red) as seen in a western blot.", "caption"),
+        ("Role of p53. (B) Cells that were kept for three weeks, lysed and seen in a western blot.", "caption"),
+        ("(A) Western blot of lysates.", "head"),
+    ],
+)
+def test_what_stands_right_behind_a_letter_is_what_the_panel_shows(caption, place):
+    """Further on in a sentence a method is often only named."""
+    places = {one.place for one in text.read_caption(caption, rules.shipped(), TOP)}
+    assert places == {place}
+
+
+@pytest.mark.parametrize(
+    ("caption", "concept"),
+    [
+        ("Growth. Means are represented by bars, animals by open circles.", "kind-plot"),
+        ("DSC curves of alloys.", "kind-plot"),
+        ("Localization. Merged images are on the right.", "kind-fluorescence-microscopy"),
+        ("CD spectra of oligonucleotides.", "kind-signal-plot"),
+        ("Causal diagram of the bias.", "kind-illustrative-diagram"),
+    ],
+)
+def test_what_is_drawn_is_told_by_its_marks(caption, concept):
+    """Most captions of plots never say plot."""
+    assert concept in said(caption)
+
+
 def test_a_mention_speaks_only_through_the_sentence_that_cites():
     """The sentence before it speaks of another figure."""
     block = "The western blot was repeated. An MRI of the knee is seen in Figure 2. Then CT followed."
