@@ -127,7 +127,11 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
     ui.add_argument("--port", type=int, default=3000, help="port on the loopback interface (default 3000)")
 
-    _add(commands, "status", "graph.status", "What is there: partitions, rows, rejects by reason and bytes per table.")
+    status = _add(
+        commands, "status", "status.status",
+        "One screen: what is here, what is out of date, what waits for whom, and the next command.",
+    )  # fmt: skip
+    status.add_argument("--all", action="store_true", help="each asset apart, and why what was left out")
     doctor = _add(
         commands, "doctor", "doctor.doctor",
         "Look at machine, settings, source, weights, Dagster's instance and ports, and say what to do where something "

@@ -190,10 +190,10 @@ def expected(settings: Settings) -> Expected:
         ),
         "evaluation_matches": lambda _: dataclasses.asdict(MatchRules()) | test_sets.recorded(settings),
         "zero_shot_scores": lambda _: (
-            evaluation.config(settings).content() | evaluation.recorded_scores(settings, zero_shot_stage.KINDS)
+            evaluation.content(settings) | evaluation.recorded_scores(settings, zero_shot_stage.KINDS)
         ),
         "retrieval_scores": lambda _: (
-            evaluation.config(settings).content() | evaluation.recorded_scores(settings, retrieval_stage.KINDS)
+            evaluation.content(settings) | evaluation.recorded_scores(settings, retrieval_stage.KINDS)
         ),
         "contamination": lambda _: {"near": True} | evaluation.recorded(settings),
         "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),

@@ -31,6 +31,11 @@ HELD_OUT = "test"
 FEWEST = 2  # items of a concept that make it a class of the held-out task
 
 
+def content(settings: Settings) -> dict[str, object]:
+    """What manifests of scores record of how models are evaluated; the machine's devices are not asked for it."""
+    return EvalConfig(seed=settings.seed).content()
+
+
 def config(settings: Settings) -> EvalConfig:
     """How models are evaluated."""
     device = configs.training_device(settings).kind

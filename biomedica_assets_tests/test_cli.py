@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from biomedica_assets import cli, instance, settings
-from biomedica_assets.commands import graph
+from biomedica_assets.commands import graph, status
 from biomedica_assets.lib import machine
 from biomedica_assets.lib.errors import StoreError
 
@@ -28,13 +28,13 @@ def test_a_failure_is_a_message_with_the_way_out(monkeypatch, capsys, raised, co
     def fails(_arguments):
         raise raised
 
-    monkeypatch.setattr(graph, "status", fails)
+    monkeypatch.setattr(status, "status", fails)
     assert cli.main(["status"]) == code
     assert says in capsys.readouterr().err
 
 
 def test_an_error_of_the_program_itself_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(graph, "status", lambda _arguments: {}["absent"])
+    monkeypatch.setattr(status, "status", lambda _arguments: {}["absent"])
     with pytest.raises(KeyError):
         cli.main(["status"])
 
@@ -65,7 +65,7 @@ def test_a_wrong_source_is_one_error_and_is_not_remembered(tmp_path, monkeypatch
 @pytest.fixture
 def unrun(monkeypatch):
     """Commands get as far as the work, and do none."""
-    monkeypatch.setattr(graph, "_materialise", lambda values, _arguments: instance.prepare(values) and 0)
+    monkeypatch.setattr(graph, "_materialise", lambda values, *_: instance.prepare(values) and 0)
     for name in ("DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY", "BIOMEDICA_DATA_DIR"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
 

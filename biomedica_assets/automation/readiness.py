@@ -7,6 +7,7 @@ step, as the same ``WaitingFor``.
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 from biomedica_assets import composition, configs
 from biomedica_assets.lib import embed
@@ -109,8 +110,9 @@ class Readiness:
         recipe = str(partition)
         if self._lake.manifest(RECIPE, recipe) is None:
             return
-        profile, device = configs.training_profile(self._values), configs.training_device(self._values)
+        profile = configs.training_profile(self._values)
         samples, unreadable = training_samples(self._lake, recipe)
-        check_training(profile, recipe, samples=samples, unreadable=unreadable, devices=device.everywhere)
+        # Whether a batch can be shared by all devices is no matter of waiting, and torch takes seconds to count them.
+        check_training(profile, recipe, samples=samples, unreadable=unreadable, devices=1)
         check_validation(recipe, composition.held_out_pairs(self._lake, recipe, "validation").height)
-        models.look_for_base(models.architecture(profile.model, self._lake.root / "models").name, profile)
+        models.look_for_base(Path(profile.model).stem if profile.model.endswith(".json") else profile.model, profile)

@@ -1,4 +1,4 @@
-"""Commands that work on the graph: run, demo, ui, status, settings; and opening it for other commands."""
+"""Commands that work on the graph: run, demo, ui, settings; and opening it for other commands."""
 
 from __future__ import annotations
 
@@ -41,20 +41,27 @@ def run(arguments: argparse.Namespace) -> int:
             chunk_range(key, values.chunk_span)
         except ValueError as error:
             raise PermanentFailure(f"--chunk: {error}") from error
+    select = None if arguments.select is None else _selection(values, arguments.select)
     if not arguments.dry_run:
         # A wrong source is refused before the data directory remembers it.
-        preflight.check(values, source=_asks_the_source(values, arguments.select))
+        preflight.check(values, source=select is None or not preflight.ASKS_THE_SOURCE.isdisjoint(select))
     if arguments.source:
         settings.remember_source(values)
-    return _materialise(values, arguments)
+    return _materialise(values, arguments, select)
 
 
-def _asks_the_source(values: Settings, selection: str | None) -> bool:
-    if selection is None:
-        return True
+def _selection(values: Settings, selection: str) -> list[str]:
+    """The assets of a ``--select``, and the inventory before them where none has been read yet."""
     from biomedica_assets import definitions
+    from biomedica_assets.automation.runner import ROOT as INVENTORY
 
-    return not preflight.ASKS_THE_SOURCE.isdisjoint(selected(definitions.build(values), selection) or ())
+    graph = definitions.build(values)
+    wanted, planner = selected(graph, selection) or [], planner_of(values, graph)
+    by_listing = any(wave.partitioning in ("chunk", "shelf") for wave in planner.waves(wanted))
+    if by_listing and INVENTORY not in wanted and not planner.partitions("chunk"):
+        print(f"biomedica: no inventory has been read here yet: {INVENTORY} is made first", file=sys.stderr)
+        return [INVENTORY, *wanted]
+    return wanted
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -118,23 +125,6 @@ def _check_ui(data_dir: Path, port: int) -> None:
         )
 
 
-def status(arguments: argparse.Namespace) -> int:
-    """``biomedica status``: what is there."""
-    import rich.console
-    import rich.table
-
-    from biomedica_assets.lib.store.lake import Lake
-    from biomedica_assets.lib.store.overview import overview
-
-    lake = Lake(settings.load(data_dir=arguments.data_dir).data_dir)
-    table = rich.table.Table("asset", "partitions", "rows", "left out", "MB", title=str(lake.root))
-    for line in overview(lake):
-        why = ", ".join(f"{reason} {n:,}" for reason, n in sorted(line.rejects.items(), key=lambda item: -item[1]))
-        table.add_row(line.asset, f"{line.partitions:,}", f"{line.rows:,}", why, f"{line.bytes / 1e6:,.1f}")
-    rich.console.Console().print(table)
-    return 0
-
-
 def show_settings(arguments: argparse.Namespace) -> int:
     """``biomedica settings``: every knob."""
     values = settings.load(data_dir=arguments.data_dir)
@@ -184,9 +174,8 @@ def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | 
     return sorted(chosen)
 
 
-def _materialise(values: Settings, arguments: argparse.Namespace) -> int:
+def _materialise(values: Settings, arguments: argparse.Namespace, select: list[str] | None) -> int:
     with _workplace(values) as (bars, dagster_instance, definitions, planner):
-        select = selected(definitions, arguments.select)
         if arguments.dry_run:
             return print_stale(planner, select)
         from biomedica_assets.automation import runner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -63,6 +64,24 @@ def architecture(name: str, folder: Path | None = None) -> Architecture:
             + (f" in {folder}" if folder is not None else "")
         )
     return Architecture(stem, folders, config)
+
+
+def configuration(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """What ``architecture`` finds, without importing open_clip and torch, which takes some ten seconds.
+
+    Raises:
+        PermanentFailure: as there.
+    """
+    package = importlib.util.find_spec("open_clip")
+    published = Path(package.origin or "").parent / "model_configs" if package else None
+    own = Path(name) if name.endswith(".json") else (folder / f"{name}.json" if folder is not None else None)
+    shipped = Path(str(resources.files(__name__.rpartition(".")[0]).joinpath("models", f"{name}.json")))
+    if own is not None and own.is_file():
+        _check(own)
+    for path in (own, shipped, published / f"{name}.json" if published else None):
+        if path is not None and path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    return architecture(name, folder).config
 
 
 def effective_config(chosen: Architecture, profile: Profile) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def recorded(profile: Profile, seed: int, model_folder: Path | None = None) -> d
     return {
         "profile": profile.as_config(),
         "seed": seed,
-        "architecture": models.architecture(profile.model, model_folder).config,
+        "architecture": models.configuration(profile.model, model_folder),
         "pretrained_sha256": file_digest(given) if given is not None and given.is_file() else None,
     }
 

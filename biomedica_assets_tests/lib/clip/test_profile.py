@@ -1,8 +1,11 @@
 """Training profiles: the shipped ones say what they claim, a wrong one is refused with the field's name."""
 
+import subprocess
+import sys
+
 import pytest
 
-from biomedica_assets.lib.clip import profile
+from biomedica_assets.lib.clip import models, profile
 from biomedica_assets.lib.clip.supervise import Device, check_precision
 from biomedica_assets.lib.clip.training import Plan, TrainingData, arguments
 from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
@@ -146,3 +149,24 @@ def test_arithmetic_that_the_device_lacks_is_refused_with_what_there_is(precisio
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "amp_bf16"])
 def test_arithmetic_that_the_cpu_has_is_allowed(precision):
     check_precision(Device("cpu"), precision)
+
+
+def test_a_configuration_is_read_without_open_clip_and_is_the_same(tmp_path):
+    """Importing it takes ten seconds, which every look at what is out of date would pay."""
+    import open_clip
+
+    (tmp_path / "own.json").write_text('{"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}')
+    (tmp_path / "ViT-B-32.json").write_text('{"embed_dim": 9, "vision_cfg": {}, "text_cfg": {}}')
+    for name in (*open_clip.list_models(), "biomedica-demo"):
+        assert models.configuration(name) == models.architecture(name).config, name
+    for name in ("own", str(tmp_path / "own.json")):
+        assert models.configuration(name, tmp_path)["embed_dim"] == 8
+    assert models.configuration("ViT-B-32", tmp_path)["embed_dim"] == 9, "one's own comes first"
+    with pytest.raises(PermanentFailure, match="'nobody' is unknown"):
+        models.configuration("nobody", tmp_path)
+    program = (
+        "import sys; from biomedica_assets.lib.clip import models; models.configuration('ViT-B-32'); "
+        "print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
