@@ -30,7 +30,7 @@ from biomedica_assets.lib.pubmed.stage import Off, Provider
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.select import definition
-from biomedica_assets.lib.select.decontamination import MatchRules
+from biomedica_assets.lib.select.agreement import CopyRules
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.lib.withdrawals.listed import read_withdrawn
@@ -188,7 +188,7 @@ def expected(settings: Settings) -> Expected:
         "checkpoints": lambda _: recorded(
             training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
         ),
-        "evaluation_matches": lambda _: dataclasses.asdict(MatchRules()) | test_sets.recorded(settings),
+        "evaluation_matches": lambda _: dataclasses.asdict(CopyRules()) | test_sets.recorded(settings),
         "zero_shot_scores": lambda _: (
             evaluation.content(settings) | evaluation.recorded_scores(settings, zero_shot_stage.KINDS)
         ),

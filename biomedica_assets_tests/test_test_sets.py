@@ -65,7 +65,7 @@ def values(tmp_path, elsewhere):
 def make(values):
     """Fill what tests shape, as the assets do."""
     lake, recorded = Lake(values.data_dir), test_sets.recorded(values)
-    tests, rejects = decontamination.hash_test_images(
+    tests, rejects = decontamination.look_at_test_images(
         test_sets.images(values), lambda data: measure(data, ImageLimits(min_side=1))
     )
     decontamination.build_evaluation_matches(lake, tests, rejects=rejects, recorded=recorded)
@@ -166,7 +166,7 @@ def test_matches_with_other_content_make_the_recipe_stale(values):
 
     assert inputs() == []
     row = {"media_id": "m1", "article_id": "PMC1.1", "task": "colours", "item": "0.png", "match": "bytes"}
-    found = table.frame([row | {"distance": 0, "orientation": 0, "correlation": None}])
+    found = table.frame([row | {"orientation": 0}])
     kept = lake.manifest(table, None)
     lake.publish(
         table, None, found, code_version=kept.code_version, inputs=kept.inputs, config=kept.config, n_in=1, n_out=1

@@ -1,33 +1,69 @@
-"""Group recipes: which images are the same picture, which ones tests use, and the samples of each recipe."""
+"""Group recipes: which pictures are the same, which ones tests use, and the samples of each recipe."""
 
 import dagster as dg
 
 from biomedica_assets import test_sets
 from biomedica_assets.assets.images import images
 from biomedica_assets.lib.images.verify import ImageLimits, measure
-from biomedica_assets.lib.select import decontamination, definition, shelves
+from biomedica_assets.lib.panels.find import split_at_gutters
+from biomedica_assets.lib.select import decontamination, definition, looks, shelves
 from biomedica_assets.lib.select import duplicates as near
 from biomedica_assets.lib.select import recipe as selection
 from biomedica_assets.lib.stream import index
-from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, IMAGE_FINGERPRINTS, RECIPE, SAMPLE_SHELF
+from biomedica_assets.lib.tables import (
+    DUPLICATES,
+    EVALUATION_MATCHES,
+    IMAGE_FINGERPRINTS,
+    IMAGE_VIEWS,
+    RECIPE,
+    SAMPLE_SHELF,
+)
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNK_TO_SHELF, RECIPES, SHELVES
+from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, RECIPES, SHELVES
 from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource
 
 
 @dg.asset(
-    deps=[dg.AssetDep(images, partition_mapping=CHUNK_TO_SHELF)],
+    deps=[images],
+    partitions_def=CHUNKS,
+    group_name="recipes",
+    kinds={"parquet", "image"},
+    code_version=looks.VERSION,
+    check_specs=check_specs("image_views"),
+    metadata=definition_metadata(IMAGE_VIEWS),
+)
+def image_views(
+    context: dg.AssetExecutionContext,
+    settings: SettingsResource,
+    lake: LakeResource,
+    engine: EngineResource,
+    progress: dg.ResourceParam[Progressing],
+) -> dg.MaterializeResult:
+    """What each picture of a chunk looks like, frame by frame; altered copies of test images are proposed from it."""
+    with lake.hold(context) as data:
+        report = looks.build_image_views(
+            data,
+            context.partition_key,
+            split_at_gutters,
+            engine=engine.open("processes"),
+            progress=progress.open(context.log),
+        )
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+
+
+@dg.asset(
+    deps=[dg.AssetDep(table, partition_mapping=CHUNK_TO_SHELF) for table in (images, image_views)],
     partitions_def=SHELVES,
     group_name="recipes",
     kinds={"parquet"},
-    code_version=shelves.VERSION,
+    code_version=shelves.FINGERPRINTS_VERSION,
     check_specs=check_specs("image_fingerprints"),
     metadata=definition_metadata(IMAGE_FINGERPRINTS),
 )
 def image_fingerprints(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> dg.MaterializeResult:
-    """Digests and perceptual hashes of the images of a shelf, gathered from its chunks."""
+    """Digests, perceptual hashes and looks of the images of a shelf, gathered from its chunks."""
     with lake.hold(context) as data:
         report = shelves.build_image_fingerprints(data, context.partition_key)
         return as_result(report, data, tolerance=settings.open().max_reject_fraction)
@@ -84,18 +120,19 @@ def evaluation_matches(
     context: dg.AssetExecutionContext,
     settings: SettingsResource,
     lake: LakeResource,
+    engine: EngineResource,
     progress: dg.ResourceParam[Progressing],
 ) -> dg.MaterializeResult:
-    """Images that an evaluation task on this machine also uses, in any orientation; recipes leave them out."""
+    """Images that an evaluation task on this machine also uses, also altered or as a panel; recipes leave them out."""
     values, shown = settings.open(), progress.open(context.log)
     limits = ImageLimits(max_pixels=values.max_pixels, min_side=1)
     recorded = test_sets.recorded(values)  # before they are read: what changes meanwhile makes this stale again
     with lake.hold(context) as data:
-        tests, rejects = decontamination.hash_test_images(
+        tests, rejects = decontamination.look_at_test_images(
             test_sets.images(values), lambda image: measure(image, limits), progress=shown
         )
         report = decontamination.build_evaluation_matches(
-            data, tests, rejects=rejects, recorded=recorded, progress=shown
+            data, tests, rejects=rejects, recorded=recorded, engine=engine.open("processes"), progress=shown
         )
         return as_result(report, data, tolerance=values.max_reject_fraction)
 

@@ -113,13 +113,13 @@ def test_what_a_refresh_would_make_is_what_it_makes(place):
 
 def test_a_new_chunk_is_listed_with_the_shelf_that_will_read_it(place):
     shelf = "PMC007"
-    place.walk(select=[*SPINE, "image_fingerprints"])
+    place.walk(select=[*SPINE, "image_views", "image_fingerprints"])
     assert ("image_fingerprints", shelf) not in out_of_date(place, ["image_fingerprints"])
     mutate.add_article(place.settings.data_dir.parent / "source", 7_999_001, seed=4, figures=2)
     inventory.publish_inventory(place.settings.data_dir.parent / "source", "2026-11-22")
     place.walk(select=["pmc_inventory"])
     listed = out_of_date(place, ["image_fingerprints"])
-    made = set(place.walk(select=["image_fingerprints", *CHAIN]).materialised)
+    made = set(place.walk(select=["image_views", "image_fingerprints", *CHAIN]).materialised)
     assert listed == {("image_fingerprints", shelf)} == {one for one in made if one[0] == "image_fingerprints"}
 
 

@@ -1,8 +1,8 @@
 """Which test images a recipe trained on. Fills ``contamination`` of a recipe.
 
-Equal bytes are looked for here; near copies (equal pixels, other size, turned) come from ``evaluation_matches``, which
-compares every image of the lake with every test image. Models trained elsewhere are not judged: their training images
-are not published as hashes.
+Equal bytes are looked for here; near copies (equal pixels, altered) come from ``evaluation_matches``, which compares
+every image of the lake with every test image. Models trained elsewhere are not judged: their training images are not
+published as hashes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CONTAMINATION
 
-VERSION = "contamination-1"
+VERSION = "contamination-2"
 EXAMPLES = 10
 EXACT = "SHA-256 of the image bytes"
-NEAR = f"{EXACT}; pixels and perceptual hashes as in evaluation_matches"
+NEAR = f"{EXACT}; equal pixels and altered copies as in evaluation_matches"
 
 
 def report_contamination(

@@ -27,6 +27,7 @@ from biomedica_assets.lib.panels.subcaptions import subcaptions
 
 VERSION = "panel-boxes-1"
 LETTER_SIDE = 1600  # pixels of the longer side at which letters are read; larger pictures are reduced
+QUICK_SIDE = 400
 LAYOUT_SIDE = 800  # and at which gutters are sought: a gutter of 1 % still has 8
 
 LETTERS, GUTTERS, WHOLE = "letters", "gutters", "whole"
@@ -76,6 +77,21 @@ def find_panels(picture: Image.Image, caption: str | None = None) -> list[Panel]
         return [Panel(None, (0, 0, picture.width, picture.height), 1.0, WHOLE)]
     grow = picture.width / layout.width
     return [Panel(r.label, _inside(_scaled(r.box, grow), picture.size), round(r.score, 3), method) for r in regions]
+
+
+def split_at_gutters(picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    """Boxes of the parts that gutters cut a picture into, panels or not: quick, reads no letters.
+
+    For those to whom a part too many does no harm. At a longer side of 400 pixels 118 figures of PMC have 474 parts,
+    at 800 they have 491, for twice the time.
+
+    Returns:
+        In pixels of the picture, in reading order; one for a picture without gutters, none for an empty one.
+    """
+    small = _reduced(picture.convert("RGB"), QUICK_SIDE)
+    grow = picture.width / small.width
+    found = regions_by_gutters(grounds(np.asarray(small)))
+    return [_inside(_scaled(region.box, grow), picture.size) for region in found]
 
 
 def _weigh(

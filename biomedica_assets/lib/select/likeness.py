@@ -1,9 +1,7 @@
-"""Whether two pictures are alike, from their pixels: the second opinion on a hash that matched.
+"""Whether two figures of the corpus are one, from their pixels: the second opinion on a hash that matched.
 
-Two questions, two methods. ``alike``: does a test set use this picture, in any orientation? A 256-bit difference hash
-within 16 bits and a correlation of 64 x 64 grey values of at least 0.96 (scaleapi/rsi-benchmark, facts/biomedica.md
-5.4). ``same_picture``: are these two figures of the corpus one? Plots of a kind look alike to a hash; what tells them
-apart is the shape of the page, colour, and the fine structure, once a cropped border is allowed for.
+Plots of a kind look alike to a hash; what tells them apart is the shape of the page, colour, and the fine structure,
+once a cropped border is allowed for. Altered copies of test images are the business of ``agreement``.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +17,7 @@ from PIL import Image
 
 from biomedica_assets.lib.images.canonical import open_canonical
 
-SIDE = 64
-MOST_BITS = 16
-LEAST_CORRELATION = 0.96
-ORIENTATIONS = 8
-_KEPT_THUMBNAILS, _KEPT_PORTRAITS = 1024, 512
+_KEPT_PORTRAITS = 512
 _GREY_SIDE, _COMPARED_SIDE, _COLOUR_SIDE = 192, 48, 16
 # Of true copies of real figures (33 thumbnails of PMC, 470 made by benchmarks/near_duplicates.py) none differs by more
 # than 0.012 in shape or 3.9 in colour; half the look-alikes among drawn plots differ by 0.12 or more in shape.
@@ -92,44 +84,8 @@ def _within(grey: Image.Image, border: float) -> Grey:
     return np.asarray(grey.resize(side, Image.Resampling.BILINEAR, box=box), dtype=np.float32)
 
 
-@functools.lru_cache(_KEPT_THUMBNAILS)
-def thumbnail(path: Path) -> Grey:
-    """The picture as 64 x 64 grey values, float32, 0 to 255, on white where it is transparent.
-
-    Raises:
-        OSError: the file is missing or is no picture.
-    """
-    return thumbnail_of(path)
-
-
-def thumbnail_of(picture: Path | bytes) -> Grey:
-    """The same, once, also of the bytes of a file."""
-    # JPEG decodes straight to a small size: 5 times faster for 4 megapixels.
-    grey = open_canonical(picture, at_least=2 * SIDE).convert("L")
-    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-
-
-def turned(grey: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """One of the eight orientations: 0 to 3 quarter turns, 4 to 7 the same of the mirror image."""
-    return np.rot90(grey[:, ::-1] if orientation >= 4 else grey, orientation % 4)
-
-
 def correlation(one: Grey, other: Grey) -> float:
     """Pearson correlation of the grey values; 0 if one of the pictures is of one grey."""
     a, b = one - one.mean(), other - other.mean()
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / size) if size > 1e-6 else 0.0
-
-
-def difference_hash(grey: Grey) -> NDArray[np.bool_]:
-    """256 bits: whether brightness grows from each of 16 x 17 cells to its right neighbour."""
-    small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
-    return (small[:, 1:] > small[:, :-1]).ravel()
-
-
-def alike(one: Grey, other: Grey, orientations: Sequence[int] = (0,)) -> tuple[bool, float, int]:
-    """Whether two pictures are alike, their correlation, and the orientation of ``other`` in which it is highest."""
-    found = max((correlation(one, turned(other, o)), -o) for o in orientations)
-    best, orientation = found[0], -found[1]
-    bits = int((difference_hash(one) != difference_hash(turned(other, orientation))).sum())
-    return best >= LEAST_CORRELATION and bits <= MOST_BITS, best, orientation

@@ -1,8 +1,9 @@
 """The way from chunks to everything: two tables by shelf, so that no stage hangs on hundreds of partitions.
 
-``image_fingerprints`` gathers the few columns that near-duplicates and evaluation matches compare; a change elsewhere
-in ``images`` leaves it, and so them, as they are. ``sample_shelf`` gathers nothing but which data describe the samples
-of each chunk: a recipe reads the chunks' own tables, and knows from it what it read.
+``image_fingerprints`` gathers what near-duplicates and evaluation matches compare: a few columns of ``images`` and
+``image_views``; a change elsewhere in ``images`` leaves it, and so them, as they are. ``sample_shelf`` gathers nothing
+but which data describe the samples of each chunk: a recipe reads the chunks' own tables, and knows from it what it
+read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     FIGURES,
     IMAGE_FINGERPRINTS,
+    IMAGE_VIEWS,
     IMAGES,
     PUBMED_RECORDS,
     SAMPLE_SHELF,
@@ -32,6 +34,8 @@ from biomedica_assets.lib.tables import (
 )
 
 VERSION = "1"
+"""Of ``sample_shelf``."""
+FINGERPRINTS_VERSION = "2"
 DESCRIBING: tuple[Table, ...] = (
     *(SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS, ARTICLE_NOTICES),
 )
@@ -39,18 +43,20 @@ DESCRIBING: tuple[Table, ...] = (
 
 
 def build_image_fingerprints(lake: Lake, shelf: str) -> Report:
-    """Stage of the asset ``image_fingerprints``: hashes of all images of one shelf, by chunk and id.
+    """Stage of the asset ``image_fingerprints``: hashes and looks of all images of one shelf, by chunk and id.
 
     Args:
-        lake: reads ``images`` of the chunks of the shelf.
+        lake: reads ``images`` and ``image_views`` of the chunks of the shelf.
         shelf: partition key.
     """
     began = time.perf_counter()
     chunks = _chunks(lake, IMAGES, shelf)
-    inputs = lake.inputs(*((IMAGES, chunk) for chunk in chunks))
+    inputs = lake.inputs(*((table, chunk) for table in (IMAGES, IMAGE_VIEWS) for chunk in chunks))
     wanted = ["media_id", "article_id", "chunk", "path", "sha256", "pixel_hash", "phash"]
-    frame = lake.scan(IMAGES, chunks).select(wanted).sort("chunk", "media_id").collect()
-    return _publish(lake, IMAGE_FINGERPRINTS, shelf, frame, inputs, began)
+    looks = lake.scan(IMAGE_VIEWS, chunks).drop("sha256")
+    images = lake.scan(IMAGES, chunks).select(wanted).join(looks, on=["chunk", "media_id"], how="left")
+    frame = images.sort("chunk", "media_id").collect()
+    return _publish(lake, IMAGE_FINGERPRINTS, shelf, frame, inputs, FINGERPRINTS_VERSION, began)
 
 
 def build_sample_shelf(lake: Lake, shelf: str) -> Report:
@@ -67,7 +73,7 @@ def build_sample_shelf(lake: Lake, shelf: str) -> Report:
         {"chunk": chunk, "table": table, "data_version": manifest.data_version, "rows": manifest.rows}
         for (chunk, table), manifest in sorted(versions.items())
     ]
-    return _publish(lake, SAMPLE_SHELF, shelf, SAMPLE_SHELF.frame(rows), inputs, began)
+    return _publish(lake, SAMPLE_SHELF, shelf, SAMPLE_SHELF.frame(rows), inputs, VERSION, began)
 
 
 def versions_of(lake: Lake, parts: Sequence[tuple[Table, str]]) -> Mapping[tuple[str, str], Manifest]:
@@ -108,7 +114,7 @@ def _chunks(lake: Lake, table: Table, shelf: str) -> list[str]:
 
 
 def _publish(
-    lake: Lake, table: Table, shelf: str, frame: pl.DataFrame, inputs: Mapping[str, str], began: float
+    lake: Lake, table: Table, shelf: str, frame: pl.DataFrame, inputs: Mapping[str, str], version: str, began: float
 ) -> Report:
     n = frame.height
     metrics: dict[str, Scalar] = {"chunks": frame["chunk"].n_unique()}
@@ -116,7 +122,7 @@ def _publish(
         table,
         shelf,
         frame,
-        code_version=VERSION,
+        code_version=version,
         inputs=inputs,
         config={},
         n_in=n,
@@ -133,5 +139,5 @@ def _publish(
         bytes_written=manifest.bytes,
         seconds=time.perf_counter() - began,
         metrics=metrics,
-        preview=tuple(frame.head(8).drop("phash", strict=False).iter_rows(named=True)),
+        preview=tuple(frame.head(8).drop("phash", "descriptions", "frames", strict=False).iter_rows(named=True)),
     )

@@ -126,6 +126,32 @@ LEADERBOARD = Table(
     ),
 )
 
+BOXES, PLACE = pl.List(pl.Int32()), pl.List(pl.Float32())
+
+IMAGE_VIEWS = Table(
+    "image_views",
+    "What each picture looks like, frame by frame: from it altered copies of test images are proposed.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("sha256", S, "file that was looked at", src="images.sha256"),
+        _c(
+            "frames",
+            BOXES,
+            "x0, y0, x1, y1 of the whole, of what its borders surround, of its panels; in pixels of the picture "
+            "reduced to a longer side of 512",
+        ),
+        _c("n_own", I32, "frames that are the whole picture or within its borders; the others are panels"),
+        _c(
+            "descriptions",
+            pl.Binary(),
+            "128 bytes for each frame, then for the inner part of the first n_own: gradients of 8 directions in 4 x 4 "
+            "cells, a unit vector in steps of 1/255",
+        ),
+    ),
+)
+
 IMAGE_FINGERPRINTS = Table(
     "image_fingerprints",
     "What tells images apart, gathered from the chunks of a shelf.",
@@ -139,6 +165,9 @@ IMAGE_FINGERPRINTS = Table(
         _c("sha256", S, "SHA-256 of the file", src="images.sha256"),
         _c("pixel_hash", S, "digest of the decoded pixels and their size", src="images.pixel_hash"),
         _c("phash", pl.UInt64(), "64-bit perceptual hash", src="images.phash"),
+        _c("frames", BOXES, "of image_views; null if it has no row", null=True, src="image_views.frames"),
+        _c("n_own", I32, "of image_views", null=True, src="image_views.n_own"),
+        _c("descriptions", pl.Binary(), "of image_views", null=True, src="image_views.descriptions"),
     ),
 )
 
@@ -190,10 +219,10 @@ EVALUATION_MATCHES = Table(
         _c("article_id", S, "PMC123.1", src="image_fingerprints.article_id"),
         _c("task", S, "name of the task"),
         _c("item", S, "item of the task"),
-        _c("match", S, "bytes, pixels or perceptual (the strongest)"),
-        _c("distance", I32, "bits in which the perceptual hashes differ", src="image_fingerprints.phash"),
+        _c("match", S, "bytes, pixels or altered (the strongest)", src="image_fingerprints.descriptions"),
         _c("orientation", I32, "how the task's image is turned: quarter turns, 4 more for the mirror image"),
-        _c("correlation", F32, "of 64 x 64 grey images; null if it was not needed or not asked for", null=True),
+        _c("score", F32, "how well their structure agrees where it is altered, 0..1; null if it is not", null=True),
+        _c("place", PLACE, "x0, y0, x1, y1 of what shows it, as shares of width and height; null: whole", null=True),
     ),
 )
 

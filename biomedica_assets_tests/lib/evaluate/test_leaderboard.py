@@ -212,7 +212,7 @@ def test_near_copies_come_from_the_matches_and_only_of_trained_images(tmp_path):
     lake = Lake(tmp_path)
     source = list_source(colour_task(), colour_items(10))
     trained = pl.DataFrame({"media_id": ["m1", "m2"], "sha256": [image_digest(colour_items(1)[0].image), "0" * 64]})
-    match = {"article_id": "PMC1.1", "task": "colours", "match": "perceptual", "distance": 2, "orientation": 0}
+    match = {"article_id": "PMC1.1", "task": "colours", "match": "altered", "orientation": 0, "score": 0.99}
     matches = EVALUATION_MATCHES.frame(
         [match | {"media_id": m, "item": i} for m, i in (("m1", "item000"), ("m2", "item003"), ("m9", "item004"))]
     )

@@ -23,6 +23,7 @@ from biomedica_assets.lib.tables import (
     EVALUATION_MATCHES,
     FIGURE_LABELS,
     FIGURES,
+    IMAGE_VIEWS,
     IMAGES,
     SHARDS,
     TAXONOMY,
@@ -118,6 +119,8 @@ def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True) -> 
         publish(lake, SHARDS, chunk, [i | r for i, r in zip(ids, ranges, strict=True)], [entry])
         sizes = [{"width": s.width, "height": 100, "position": 3} for s in here]
         publish(lake, IMAGES, chunk, [i | s for i, s in zip(ids, sizes, strict=True)])
+        look = {"frames": [0, 0, 100, 100], "n_own": 1, "descriptions": bytes(2 * 128)}
+        publish(lake, IMAGE_VIEWS, chunk, [i | look for i in ids])
         publish(lake, FIGURES, chunk, [i | {"kind": "figure"} for i in ids])
         publish(lake, CAPTIONS, chunk, [i | {"caption": s.caption} for i, s in zip(ids, here, strict=True)])
         publish(lake, ARTICLES, chunk, [{"article_id": a, "year": 2020} for a in {s.article_id for s in here}])

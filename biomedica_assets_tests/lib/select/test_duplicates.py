@@ -1,4 +1,4 @@
-"""Groups of images that are the same picture, and images that evaluation tasks use."""
+"""Groups of images that are the same picture."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import pytest
 from PIL import Image
 
 from biomedica_assets.lib.compute.local import LocalEngine
-from biomedica_assets.lib.errors import RejectReason, StoreError
+from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import Measurement, measure
+from biomedica_assets.lib.panels.find import split_at_gutters
 from biomedica_assets.lib.select import likeness
-from biomedica_assets.lib.select.decontamination import HASHES, build_evaluation_matches, hash_test_images
 from biomedica_assets.lib.select.duplicates import DuplicateRules, build_duplicates
+from biomedica_assets.lib.select.looks import build_image_views
 from biomedica_assets.lib.select.shelves import build_image_fingerprints
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, IMAGES
+from biomedica_assets.lib.tables import DUPLICATES, IMAGES
 from biomedica_assets_tests.lib.select.lakes import CHUNKS, publish
 
 HASH_ALONE = DuplicateRules(least_correlation=None)
@@ -63,6 +64,8 @@ def lake_of(root: Path, files: dict[str, bytes]) -> Lake:
 
 
 def gathered(lake: Lake) -> Lake:
+    for chunk in CHUNKS:
+        build_image_views(lake, chunk, split_at_gutters)
     for shelf in ("PMC000", "PMC001"):
         build_image_fingerprints(lake, shelf)
     return lake
@@ -156,83 +159,3 @@ def test_what_makes_two_figures_one(tmp_path: Path, change: Callable[[Image.Imag
     """Half the plots of a kind look alike to a hash: shape and colour tell them apart, a missing border does not."""
     one, other = _portrait(tmp_path / "a.png", picture(4)), _portrait(tmp_path / "b.png", change(picture(4)))
     assert likeness.same_picture(one, other, 0.93) is likeness.same_picture(other, one, 0.93) is same
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "1"])
-def test_thumbnails_of_every_mode(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / "x.png"
-    source = picture(5).convert("L")
-    wide = Image.fromarray(np.asarray(source, dtype=np.uint16) * 200)
-    (wide if mode == "I;16" else source.convert(mode)).save(path)
-    assert likeness.correlation(likeness.thumbnail(path), np.asarray(source.resize((64, 64)), np.float32)) > 0.8
-
-
-@pytest.mark.parametrize("orientation", range(8))
-def test_the_orientation_of_a_likeness_is_found(orientation: int) -> None:
-    one = np.asarray(picture(6, 64).convert("L"), dtype=np.float32)
-    back = next(o for o in range(8) if np.array_equal(likeness.turned(likeness.turned(one, orientation), o), one))
-    same, value, found = likeness.alike(one, likeness.turned(one, orientation), range(8))
-    assert (same, round(value, 6), found) == (True, 1.0, back)
-
-
-def _tests(root: Path, files: dict[str, bytes]) -> list[tuple[str, str, Path]]:
-    for name, data in files.items():
-        (root / name).write_bytes(data)
-    return [("task", name, root / name) for name in files]
-
-
-TURNS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "quarter turn": lambda i: i.transpose(Image.Transpose.ROTATE_90),
-    "mirror": lambda i: i.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-    "transposed": lambda i: i.transpose(Image.Transpose.TRANSPOSE),
-}
-
-
-@pytest.mark.parametrize("turn", TURNS)
-def test_turned_shrunk_and_recompressed_test_images_are_found(tmp_path: Path, turn: str) -> None:
-    lake = lake_of(tmp_path / "lake", FILES)
-    changed = TURNS[turn](picture(2)).resize((96, 96), Image.Resampling.LANCZOS)
-    tests, rejects = hash_test_images(_tests(tmp_path, {"t": encoded(changed, "JPEG", quality=80)}), measured)
-    report = build_evaluation_matches(lake, tests, rejects=rejects)
-    found = lake.read(EVALUATION_MATCHES, None).to_dicts()
-    assert [(row["media_id"], row["item"], row["match"]) for row in found] == [("b-alone", "t", "perceptual")]
-    assert found[0]["orientation"] != 0
-    assert found[0]["correlation"] > 0.96
-    assert report.reconciles
-
-
-def test_equal_files_and_pixels_are_found_and_strangers_are_not(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path / "lake", FILES)
-    files = {"bytes": FILES["a-first"], "pixels": encoded(picture(2), compress_level=3), "none": encoded(picture(9))}
-    tests, rejects = hash_test_images(_tests(tmp_path, files), measured)
-    build_evaluation_matches(lake, tests, rejects=rejects)
-    found = {(r["media_id"], r["item"]): r["match"] for r in lake.read(EVALUATION_MATCHES, None).to_dicts()}
-    assert found[("a-first", "bytes")] == found[("e-same-bytes", "bytes")] == "bytes"
-    assert found[("b-alone", "pixels")] == "pixels"
-    assert not [key for key in found if key[1] == "none"]
-
-
-def test_test_images_may_be_files_bytes_or_pixels(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path / "lake", FILES)
-    small = picture(2).resize((64, 64), Image.Resampling.LANCZOS)
-    (tmp_path / "x.png").write_bytes(encoded(small))
-    forms = {"file": tmp_path / "x.png", "bytes": encoded(small), "pixels": np.asarray(small)}
-    tests, rejects = hash_test_images((("task", item, image) for item, image in forms.items()), measured)
-    build_evaluation_matches(lake, tests, rejects=rejects)
-    found = lake.read(EVALUATION_MATCHES, None)
-    assert set(found["item"]) == set(forms)
-    assert set(found["media_id"]) == {"b-alone"}
-
-
-def test_a_test_image_that_is_none_is_a_reject(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path / "lake", FILES)
-    tests, rejects = hash_test_images(_tests(tmp_path, {"bad": b"no picture", "good": FILES["b-alone"]}), measured)
-    report = build_evaluation_matches(lake, tests, rejects=rejects)
-    assert report.rejects == {RejectReason.TASK_ITEM_INVALID: 1}
-    assert (report.n_in, report.n_out, report.reconciles) == (2, 1, True)
-    assert "bad" in lake.read_rejects(EVALUATION_MATCHES, None)["message"][0]
-
-
-def test_without_test_images_nothing_matches(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path, FILES)
-    assert build_evaluation_matches(lake, pl.DataFrame(schema=HASHES)).rows == 0
