@@ -19,7 +19,7 @@ from biomedica_assets.lib.cluster.fit import check_images
 from biomedica_assets.lib.errors import BiomedicaError, WaitingFor
 from biomedica_assets.lib.release import contents
 from biomedica_assets.lib.release import stage as release
-from biomedica_assets.lib.select import catalog_view, definition
+from biomedica_assets.lib.select import catalog_view, definition, selection
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
@@ -66,6 +66,7 @@ class Readiness:
         self._rules: dict[str, Callable[[str | None], None]] = {
             EMBEDDINGS.name: self._encoder,
             CLUSTER_MODEL.name: lambda _: check_images(lake),
+            RECIPE.name: self._labels,
             CHECKPOINTS.name: self._training,
         }
 
@@ -105,6 +106,10 @@ class Readiness:
     def _encoder(self, _: str | None) -> None:
         if self._look is not None:
             raise self._look
+
+    def _labels(self, partition: str | None) -> None:
+        recipe = definition.load(str(partition), self._lake.root / "recipes")
+        selection.check_labels(self._lake, str(partition), recipe)
 
     def _training(self, partition: str | None) -> None:
         recipe = str(partition)

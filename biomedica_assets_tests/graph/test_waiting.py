@@ -117,6 +117,7 @@ def test_too_little_data_and_no_votes_make_recipes_and_checkpoints_wait(tmp_path
     assert "label clusters (`biomedica annotate`)" in found["recipe", "filtered"]
     assert found["checkpoints", "filtered"] == "for recipe@filtered"
     assert found["leaderboard", None].startswith("for checkpoints@")
+    assert len(site.runs()) == 1, "what can be known before costs no run"
     assert all("checkpoints" not in {key.to_user_string() for key in run.asset_selection} for run in site.runs())
     before = len(site.runs())
     again = site.walk(TRAINED)
@@ -205,3 +206,19 @@ def test_a_walk_that_later_makes_what_waited_has_not_left_it_waiting():
     made = runner.Outcome(materialised=[("recipe", "full")])
     assert runner.together([held, made]).waiting == {}
     assert runner.together([made, held]).waiting.keys() == {(RECIPE.name, "full")}
+
+
+def test_a_recipe_with_labels_of_other_concepts_is_told_apart_from_one_without_any(tmp_path):
+    """Plots alone: `balanced` takes them, `filtered` waits for others; what no look shows, the step says."""
+    samples = [Sample(number, article=number + 1, tops=("kind-plot",)) for number in range(40)]
+    lake = make_lake(tmp_path, samples)
+    list_chunk(lake, CHUNKS[0])
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "wide.yaml").write_text("where: width > 100000\n")
+    site = Site(tmp_path, encoder="texture")
+    outcome = site.walk(["recipe"])
+    assert outcome.ok and {key for _, key in outcome.materialised} == {"balanced", "full"}
+    found = told(outcome)
+    assert found["recipe", "filtered"].startswith("for labels: none of the images has one that recipe filtered asks")
+    assert "left_out_where 40; take more articles" in found["recipe", "wide"]
+    assert len(site.runs()) == 3, "only the one that had to be tried"

@@ -17,9 +17,9 @@ from biomedica_assets.lib.progress import Progress, track
 from biomedica_assets.lib.select import concepts, predicate, quotas, splits
 from biomedica_assets.lib.select.catalog_view import read_samples
 from biomedica_assets.lib.select.concepts import Vocabulary
-from biomedica_assets.lib.select.definition import Recipe
+from biomedica_assets.lib.select.definition import Recipe, SelectsNothing
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, TAXONOMY
+from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, FIGURE_LABELS, SHARDS, TAXONOMY
 
 _RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end", "check", "image_ext")
 _NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "image_ext", "sha256", "width", "height"})
@@ -88,6 +88,39 @@ def select(
         selected = tally.keep(selected, within, "left_out_cap")
     repeat = quotas.repeats(selected["concept"], selected["sample_key"], weights, recipe.seed)
     return selected.with_columns(repeat.alias("repeat")), vocabulary
+
+
+def check_labels(lake: Lake, name: str, recipe: Recipe) -> None:
+    """Make sure that some image has a label that a recipe asks for, where all that can be labelled is.
+
+    Args:
+        lake: reads ``figure_labels``; nothing is said while a chunk of the shards has none.
+        name: of the recipe.
+        recipe: what it is.
+
+    Raises:
+        SelectsNothing: no image has one.
+        RecipeError: the definition names an unknown concept.
+    """
+    asked, chunks = recipe.concepts, lake.partitions(SHARDS)
+    complete = bool(chunks) and set(chunks) <= set(lake.partitions(FIGURE_LABELS))
+    if not complete or lake.manifest(TAXONOMY, None) is None or not (asked.include or asked.balance):
+        return
+    named = (
+        concepts.concepts_by(asked.sources, asked.min_confidence)
+        if asked.sources
+        else concepts.concepts_of(asked.min_confidence)
+    )
+    if asked.include:
+        wanted = sorted(Vocabulary(lake.read(TAXONOMY, None)).with_narrower(asked.include))
+        has = named.list.set_intersection(pl.lit(wanted)).list.len() > 0
+    else:
+        has = concepts.top_concepts_of(asked.min_confidence).list.len() > 0
+    if lake.scan(FIGURE_LABELS, chunks).filter(has).head(1).collect().is_empty():
+        raise SelectsNothing(
+            f"labels: none of the images has one that recipe {name} asks for",
+            "label clusters (`biomedica annotate`), take more articles, or ask for less in the recipe",
+        )
 
 
 def _of_chunk(
