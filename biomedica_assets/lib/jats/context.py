@@ -12,7 +12,7 @@ from biomedica_assets.lib.jats.text import text_of
 from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)  # not frozen: see ``records.record``
 class Context:
     """What the ancestors of an element say.
 

@@ -48,6 +48,7 @@ _LABEL_NUMBER = re.compile(
 _ONLY_NUMBER = re.compile(r"(?P<series>\D*?)(?P<first>\d+)(?P<last>)(?!\w)\D*", re.DOTALL)
 
 
+_Found = TypeVar("_Found", Row, list[Row])
 _OUTSIDE = frozenset({"body", "back", "floats-group", "sub-article", "response", "article"})
 
 
@@ -60,7 +61,7 @@ class Number:
     last: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)  # not frozen: see ``records.record``
 class _Citation:
     """An ``xref`` in the text of a block: what it cites, where it stands, whether it says that it only places.
 
@@ -135,9 +136,8 @@ class Mentions:
                 self._note(xref, [rid for rid in rids.split() if rid in by_id or rid in by_group])
 
     def _note(self, xref: Element, rids: Sequence[str]) -> None:
-        scope = self._contexts.around(xref).scope
-        rows = tuple(dict.fromkeys(_of_scope(self._by_id[rid], scope) for rid in rids if rid in self._by_id))
-        parts = tuple(_of_scope(self._by_group[rid], scope) for rid in dict.fromkeys(rids) if rid in self._by_group)
+        rows = tuple(dict.fromkeys(self._here(self._by_id[rid], xref) for rid in rids if rid in self._by_id))
+        parts = tuple(self._here(self._by_group[rid], xref) for rid in dict.fromkeys(rids) if rid in self._by_group)
         if parts:
             self._implied[xref] = parts
         if rows or parts:
@@ -149,6 +149,14 @@ class Mentions:
         for ordinal, (block, xrefs) in enumerate(self._blocks.items()):
             found += self._of_block(ordinal, block, xrefs)
         return tuple(found)
+
+    def _here(self, found: Mapping[Element | None, _Found], xref: Element) -> _Found:
+        """What an id stands for in the sub-article of an xref; if for nothing there, what it does where it is first."""
+        if len(found) > 1:
+            scope = self._contexts.around(xref).scope
+            if scope in found:
+                return found[scope]
+        return next(iter(found.values()))
 
     def _wholes(self, row: Row) -> Iterator[Element]:
         """What a figure is a part of: groups around it, and figures that show nothing but their parts."""
@@ -306,14 +314,6 @@ class _Inferring:
                 places = self._inferred[row.ordinal] = []
             if len(places) < _MOST_PLACES:
                 places.append(span)
-
-
-_Found = TypeVar("_Found", Row, list[Row])
-
-
-def _of_scope(found: Mapping[Element | None, _Found], scope: Element | None) -> _Found:
-    """What an id stands for in a sub-article; where it stands for nothing there, what it does where it comes first."""
-    return found[scope] if scope in found else next(iter(found.values()))
 
 
 def message(n: int) -> str:

@@ -305,7 +305,21 @@ def _abstract_sections(abstract: Element) -> tuple[AbstractSection, ...]:
 
 def _n_references(article: Element) -> int:
     back = _child(article, "back")
-    return 0 if back is None else sum(1 for _ in back.iter("{*}ref"))
+    return 0 if back is None else _n_below(back)
+
+
+def _n_below(element: Element) -> int:
+    """Entries in a reference list or in what holds one; what is in an entry, the half of many files, is not walked."""
+    n = 0
+    for child in element:
+        name = LOCAL_NAMES[child.tag]
+        if name == "ref":
+            n += 1
+        elif name == "ref-list":
+            n += _n_below(child)
+        elif len(child):
+            n += sum(1 for _ in child.iter("{*}ref"))
+    return n
 
 
 def identity(article: Element) -> dict[str, object]:
