@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError
+from biomedica_assets.options import ShowVersion, hours, natural, port, positive
 
 _KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
 
@@ -36,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         with STOP.watching():
             return int(arguments.run(arguments))
     except BiomedicaError as error:
-        print(f"biomedica: {error}", file=sys.stderr)
+        # Libraries that are quoted (YAML's, DuckDB's) draw over several lines; a message is one.
+        print(f"biomedica: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, a training job that has had enough) went away; that is its right.
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         description="PubMed Central figures and captions as a Dagster asset graph. "
         "Start with `biomedica demo`, then `biomedica ui --data-dir data/demo`.",
     )
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version of the project and end")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _graph_commands(commands)
     _lineage_commands(commands)
@@ -82,9 +85,22 @@ def _with_data_dir(given: list[str]) -> list[str]:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: str,
+    text: str,
+    *,
+    on_data: bool = False,
 ) -> argparse.ArgumentParser:
-    """One command: ``run`` is ``module.function`` of ``biomedica_assets.commands``, imported when it is called."""
+    """One command: ``run`` is ``module.function`` of ``biomedica_assets.commands``, imported when it is called.
+
+    Args:
+        commands: where it is added.
+        name: as people type it.
+        run: what it calls.
+        text: its help; the first sentence is shown in the list of all.
+        on_data: refuse a data directory that is not there.
+    """
     command = commands.add_parser(name, help=text.split(". ", maxsplit=1)[0].rstrip("."), description=text)
     command.add_argument(
         "--data-dir", type=Path, metavar="DIR",
@@ -94,6 +110,10 @@ def _add(
     def call(arguments: argparse.Namespace) -> int:
         import importlib
 
+        if on_data:
+            from biomedica_assets import settings
+
+            settings.require_data(settings.load(data_dir=arguments.data_dir))
         module, _, function = run.partition(".")
         return getattr(importlib.import_module(f"biomedica_assets.commands.{module}"), function)(arguments)
 
@@ -121,11 +141,11 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "Write an invented PubMed Central of about 200 articles and materialise the whole graph from it. "
         "Needs no network; the default data directory is data/demo.",
     )  # fmt: skip
-    demo.add_argument("--articles", type=int, default=200, help="how many articles to invent (default 200)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of everything invented (default 0)")
+    demo.add_argument("--articles", type=natural, default=200, help="how many articles to invent (default 200)")
+    demo.add_argument("--seed", type=natural, default=0, help="seed of everything invented (default 0)")
 
     ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
-    ui.add_argument("--port", type=int, default=3000, help="port on the loopback interface (default 3000)")
+    ui.add_argument("--port", type=port, default=3000, help="port on the loopback interface (default 3000)")
 
     status = _add(
         commands, "status", "status.status",
@@ -145,26 +165,30 @@ def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     stale = _add(
         commands, "stale", "lineage.stale",
         "List every partition that is out of date and why: code, settings, or which input changed.",
+        on_data=True,
     )  # fmt: skip
     stale.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
     refresh = _add(
         commands, "refresh", "lineage.refresh",
         "Make exactly what `biomedica stale` lists, in order. The source is not asked for a new inventory.",
+        on_data=True,
     )  # fmt: skip
     refresh.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
-    refresh.add_argument("--max", type=_positive, metavar="N", help="stop after so many runs; run again to go on")
+    refresh.add_argument("--max", type=positive, metavar="N", help="stop after so many runs; run again to go on")
     refresh.add_argument("--keep-going", action="store_true", help=_KEEP_GOING)
     refresh.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
     changes = _add(
         commands, "changes", "lineage.changes",
         "What the last inventory brought, per chunk and kind: added, changed, relicensed, retracted, removed.",
+        on_data=True,
     )  # fmt: skip
     changes.add_argument("--json", action="store_true", help="one JSON line per change instead of counts")
 
     trace = _add(
         commands, "trace", "lineage.trace",
         "Follow one thing both ways: from the inventory to it, and from it to shards, recipes, checkpoints and scores.",
+        on_data=True,
     )  # fmt: skip
     trace.add_argument(
         "name", help="article (PMC123 or PMC123.1), figure, image, sample, checkpoint, or score (MODEL/TASK[/METRIC])"
@@ -175,17 +199,11 @@ def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     trace.add_argument("--json", action="store_true", help="one JSON object instead of lines for people")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
-
-
 def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sql = _add(
         commands, "sql", "data.sql",
         "Ask the catalog: every table is a view, for example "
-        '`biomedica sql "select kind, count(*) from figures group by kind"`.',
+        '`biomedica sql "select kind, count(*) from figures group by kind"`.', on_data=True,
     )  # fmt: skip
     sql.add_argument("query", help="one SQL statement")
     sql.add_argument("--write", action="store_true", help="allow COPY to files, and views of your own in the catalog")
@@ -197,11 +215,12 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         commands, "gc", "data.gc",
         "List files that no table, recipe, release or training refers to any more, with their bytes. Reruns write "
         "beside what is there, so that whatever reads goes on; this takes away what is left. Safe while others work.",
+        on_data=True,
     )  # fmt: skip
     garbage.add_argument("--remove", action="store_true", help="remove them; without it nothing changes")
     garbage.add_argument(
         "--grace",
-        type=float,
+        type=hours,
         default=1.0,
         metavar="HOURS",
         help="keep what was replaced less than this ago (default 1)",
@@ -211,6 +230,7 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     whole = _add(
         commands, "fsck", "data.fsck",
         "Hash every file against what was written and name what is damaged. Exit code 1 if anything is.",
+        on_data=True,
     )  # fmt: skip
     whole.add_argument("--repair", action="store_true", help="make exactly the damaged partitions again")
 
@@ -235,17 +255,20 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         commands, "annotate", "annotate.annotate",
         "Serve the page on which people label clusters, on http://127.0.0.1:8765. "
         "Any other address asks for a token per annotator (see `biomedica annotators`).",
+        on_data=True,
     )  # fmt: skip
     page.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    page.add_argument("--port", type=int, default=8765, help="port (default 8765)")
+    page.add_argument("--port", type=port, default=8765, help="port (default 8765)")
     page.add_argument("--public-name", action="append", metavar="NAME", help="host name people use; repeatable")
     page.add_argument("--certificate", type=Path, metavar="FILE", help="TLS certificate chain")
     page.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate")
     page.add_argument("--tls-proxy", action="store_true", help="people reach the page through a TLS proxy")
-    page.add_argument("--overlap", type=int, default=3, help="people per cluster (default 3)")
-    page.add_argument("--audit", type=int, default=0, metavar="N", help="also ask for N single images per label")
+    page.add_argument("--overlap", type=positive, default=3, help="people per cluster (default 3)")
+    page.add_argument("--audit", type=natural, default=0, metavar="N", help="also ask for N single images per label")
 
-    people = _add(commands, "annotators", "annotate.annotators", "List the annotators, or add one with a token.")
+    people = _add(
+        commands, "annotators", "annotate.annotators", "List the annotators, or add one with a token.", on_data=True
+    )
     people.add_argument("--add", metavar="NAME", help="add an annotator, or give a new token; it is printed once")
     people.add_argument("--adjudicator", action="store_true", help="may decide disputes")
 
@@ -254,6 +277,7 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "Write the votes that count to standard output, or take votes of another tool in. "
         "Formats: csv, label-studio, coco (votes on single images), label-studio-config (to write: the labelling "
         "interface of a project) and cluster-labels (to read: the file BIOMEDICA published).",
+        on_data=True,
     )  # fmt: skip
     forms = ("csv", "label-studio", "label-studio-config", "coco", "cluster-labels")
     votes.add_argument("--format", choices=forms, default="csv")
@@ -292,11 +316,12 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     copy = _add(
         commands, "export", "data.export",
         "Write a recipe's split as physical WebDataset shards, for readers that cannot take `biomedica stream`.",
+        on_data=True,
     )  # fmt: skip
     copy.add_argument("target", type=Path, metavar="FOLDER", help="folder to write to")
     copy.add_argument("--recipe", required=True, help="name of the recipe")
     copy.add_argument("--split", default="train", help="train, validation or test (default train)")
-    copy.add_argument("--of", type=int, help="number of shards of each image format (default: by size)")
+    copy.add_argument("--of", type=positive, help="number of shards of each image format (default: by size)")
 
     commands.add_parser(
         "stream", add_help=False,

@@ -7,6 +7,7 @@ command line and a later run agree), the defaults below. Nothing below this modu
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -238,6 +239,31 @@ def load(**overrides: Any) -> Settings:
     return settings
 
 
+def require_data(settings: Settings) -> None:
+    """Refuse a data directory that is not there, as a mistyped ``--data-dir`` is: it would be answered as an empty one.
+
+    Raises:
+        SettingsError: it does not exist or holds nothing of this project; names one beside it that does.
+    """
+    data_dir = settings.data_dir
+    if _holds_data(data_dir):
+        return
+    what = "holds no data of biomedica" if data_dir.is_dir() else "does not exist"
+    parent = data_dir.absolute().parent
+    beside = sorted(path.name for path in parent.iterdir() if _holds_data(path)) if parent.is_dir() else []
+    likely = difflib.get_close_matches(data_dir.name, beside, n=1) or beside[:1]
+    raise SettingsError(
+        f"the data directory {data_dir.absolute()} {what}: "
+        + (f"did you mean {data_dir.parent / likely[0]}? " if likely else "")
+        + "Name another with --data-dir, or make one with `biomedica run --source DIR` or `biomedica demo`"
+    )
+
+
+def _holds_data(folder: Path) -> bool:
+    of_ours = (FILE, "tables", "catalog.duckdb", "annotations", "recipes", "tasks")
+    return any((folder / name).exists() for name in of_ours)
+
+
 def remember(settings: Settings) -> None:
     """Write the settings that differ from the defaults, and the fixed ones, to the data directory, if it has none."""
     path = settings.data_dir / FILE
@@ -285,6 +311,8 @@ def _read(path: Path) -> dict[str, Any]:
             values = tomllib.load(handle)
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise SettingsError(f"the data directory {path.parent} is a file; name a folder with --data-dir") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     if unknown := sorted(set(values) - set(Settings.model_fields)):
@@ -294,7 +322,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _explain(error: Exception) -> str:
     if not isinstance(error, pydantic.ValidationError):
-        return str(error)
+        # pydantic-settings reads lists as JSON and says of others only the field's name.
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        variable = f"{PREFIX}{name.upper()}"
+        given = os.environ.get(variable, "")
+        return f"{variable} = {given!r} is no JSON; a list is written {json.dumps([given])}" if name else str(error)
     said: list[str] = []
     for fault in error.errors():
         name = str(fault["loc"][0]) if fault["loc"] else "settings"

@@ -89,12 +89,14 @@ def test_a_folder_that_is_no_source_is_broken(tmp_path, capsys):
     assert _looked_at(capsys, data_dir)[1]["source"]["verdict"] == "broken"
 
 
-def test_a_bad_recipe_is_named(tmp_path, capsys):
+@pytest.mark.parametrize(("text", "says"), [("where: [\n", "own.yaml"), ("where: widht > 3\n", "no column 'widht'")])
+def test_a_bad_recipe_is_named(tmp_path, capsys, text, says):
     (tmp_path / "mine" / "recipes").mkdir(parents=True)
-    (tmp_path / "mine" / "recipes" / "own.yaml").write_text("where: [\n")
+    (tmp_path / "mine" / "recipes" / "own.yaml").write_text(text)
     code, found = _looked_at(capsys, tmp_path / "mine")
     assert code == 1
-    assert "own.yaml" in found["recipes"]["found"]
+    assert found["recipes"]["found"].startswith("own: ")
+    assert says in found["recipes"]["found"]
 
 
 @pytest.mark.parametrize("fault", ["two heads", "no database", "bad yaml"])

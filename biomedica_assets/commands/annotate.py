@@ -47,8 +47,10 @@ def annotators(arguments: argparse.Namespace) -> int:
     """``biomedica annotators``: list them, or add one and print the token once."""
     from biomedica_assets.lib.annotate.annotators import Register
 
+    if arguments.adjudicator and arguments.add is None:
+        raise PermanentFailure("--adjudicator says whom it makes one: annotators --add NAME --adjudicator")
     register = Register(Lake(settings.load(data_dir=arguments.data_dir).data_dir).root)
-    if arguments.add:
+    if arguments.add is not None:
         token = register.issue_token(arguments.add, adjudicator=arguments.adjudicator)
         print(f"{arguments.add}'s token, shown only now: {token}")
         return 0

@@ -145,16 +145,16 @@ def profile(values: Settings) -> Finding:
 
 def recipes(values: Settings) -> Finding:
     """Whether every recipe can be read."""
-    from biomedica_assets.lib.select import definition
+    from biomedica_assets.lib.select import definition, predicate
 
     folder = values.data_dir / "recipes"
     names = definition.names(folder)
     faults: list[str] = []
     for name in names:
         try:
-            definition.load(name, folder)
+            predicate.check(definition.load(name, folder).where)
         except BiomedicaError as error:
-            faults.append(" ".join(str(error).split()))
+            faults.append(f"{name}: {' '.join(str(error).split())}")
     if faults:
         return broken("recipes", "; ".join(faults), f"correct the file in {folder}")
     return ok("recipes", ", ".join(names))

@@ -18,7 +18,7 @@ def tasks(arguments: argparse.Namespace) -> int:
     """``biomedica tasks``: ready or not, and how to get what is missing."""
     from biomedica_assets import test_sets
 
-    found = test_sets.checked(settings.load(data_dir=arguments.data_dir))
+    found = test_sets.checked(_settings(arguments))
     if arguments.task and arguments.task not in {status.task.name for status in found}:
         raise PermanentFailure(f"--task {arguments.task!r} is no task; `biomedica tasks` lists them")
     ready = [status for status in found if status.ready]
@@ -44,7 +44,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
         for name, model in known_models().items():
             print(f"{name:20} {model.title}\n{'':20} {model.get}; licence: {model.licence or 'not stated'}")
         return 0
-    values = settings.load(data_dir=arguments.data_dir)
+    values = _settings(arguments)
+    if arguments.csv and not arguments.csv.absolute().parent.is_dir():
+        raise PermanentFailure(
+            f"--csv {arguments.csv}: there is no folder {arguments.csv.absolute().parent}; make it first"
+        )
     models = [parse_model(text) for text in arguments.models]
     sources = _chosen(test_sets.ready(values), arguments.task)
     with bar(rich.console.Console(stderr=True)) as progress:
@@ -59,6 +63,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         found.write_csv(arguments.csv)
     _print(found)
     return 0
+
+
+def _settings(arguments: argparse.Namespace) -> settings.Settings:
+    """Settings; a data directory that was named must be there, none need be: tasks and models are known without."""
+    values = settings.load(data_dir=arguments.data_dir)
+    if arguments.data_dir is not None:
+        settings.require_data(values)
+    return values
 
 
 def _chosen(ready: list[TaskSource], wanted: list[str] | None) -> list[TaskSource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import sys
 import time
 from collections import Counter
@@ -67,7 +68,13 @@ def _selection(values: Settings, selection: str) -> list[str]:
 def demo(arguments: argparse.Namespace) -> int:
     """``biomedica demo``: an invented mirror, then the whole graph."""
     from biomedica_assets.commands import showcase
+    from biomedica_assets.lib.demo.plan import MINIMUM
 
+    if arguments.articles < MINIMUM:
+        raise PermanentFailure(
+            f"--articles {arguments.articles}: the demo shows every construct of an article and needs {MINIMUM}; "
+            "200, the default, are enough to train on, too"
+        )
     data_dir = arguments.data_dir or DEMO_DATA
     overrides: dict[str, Any] = {"data_dir": data_dir, "source": str(data_dir / "source")}
     overrides |= showcase.SETTINGS | {"pubmed": str(data_dir / showcase.PUBMED), "invented": True}
@@ -93,7 +100,8 @@ def ui(arguments: argparse.Namespace) -> int:
     from biomedica_assets.automation.reloading import reloading
 
     values = settings.load(data_dir=arguments.data_dir)
-    _check_ui(values.data_dir, arguments.port)
+    settings.require_data(values)
+    _check_ui(arguments.port)
     home = instance.prepare(values)
     workspace = home / "workspace.yaml"
     module = f"{{module_name: biomedica_assets.definitions, location_name: {instance.LOCATION}}}"
@@ -105,18 +113,12 @@ def ui(arguments: argparse.Namespace) -> int:
         return stopping.call(command)
 
 
-def _check_ui(data_dir: Path, port: int) -> None:
-    """Refuse a directory that holds no data, and a port that is taken.
+def _check_ui(port: int) -> None:
+    """Refuse a port that is taken.
 
     Raises:
-        PermanentFailure: either; the message says what to type instead.
+        PermanentFailure: it is; the message says what to type instead.
     """
-    if not (data_dir / settings.FILE).exists():
-        what = "holds no data of biomedica" if data_dir.is_dir() else "does not exist"
-        raise PermanentFailure(
-            f"the data directory {data_dir.absolute()} {what}: name another with --data-dir, or make one with "
-            "`biomedica run --source DIR` or `biomedica demo`"
-        )
     if not machine.is_free(port):
         free = machine.free_port(port)
         raise PermanentFailure(
@@ -165,11 +167,18 @@ def selected(definitions: dg.Definitions, selection: str | None) -> list[str] | 
     for part in filter(None, (piece.strip() for piece in selection.split(","))):
         try:
             keys = dg.AssetSelection.from_string(part).resolve(graph)
+        except dg.DagsterInvalidSubsetError:
+            keys = set()
         except dg.DagsterError as error:
-            raise PermanentFailure(f"--select {part!r}: {error}") from error
+            raise PermanentFailure(
+                f"--select {part!r}: {error}; write names of assets, *NAME with all that it is made of, NAME* with all "
+                "that is made of it, or group:NAME"
+            ) from error
         if not keys:
-            names = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
-            raise PermanentFailure(f"--select {part!r} names no asset; there are {names}")
+            names = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+            likely = difflib.get_close_matches(part, names, n=1)
+            meant = f"did you mean {likely[0]}? There are" if likely else "there are"
+            raise PermanentFailure(f"--select {part!r} names no asset; {meant} {', '.join(names)}")
         chosen |= {key.to_user_string() for key in keys}
     return sorted(chosen)
 
@@ -193,7 +202,13 @@ def _materialise(values: Settings, arguments: argparse.Namespace, select: list[s
             keep_going=arguments.keep_going,
         )
         verdicts = runner.conclude(definitions, dagster_instance)
-    return print_outcome(outcome, time.monotonic() - began, verdicts)
+    code = print_outcome(outcome, time.monotonic() - began, verdicts)
+    if unlisted := sorted(set(arguments.chunk or ()) - set(planner.partitions("chunk"))):
+        raise PermanentFailure(
+            f"--chunk {', '.join(unlisted)}: the inventory lists no article of it; the chunks that there are: "
+            "`biomedica sql 'from pmc_inventory'`"
+        )
+    return code
 
 
 @contextlib.contextmanager

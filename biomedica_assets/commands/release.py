@@ -9,6 +9,7 @@ import rich.console
 
 from biomedica_assets import settings
 from biomedica_assets.console import bar
+from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.stage import FOLDER
 from biomedica_assets.lib.release.verify import Difference
@@ -81,11 +82,18 @@ def _folder(arguments: argparse.Namespace) -> Path:
     """The release that was named, by folder or version; else the newest of the data directory."""
     if arguments.release and (arguments.release / manifests.NAME).exists():
         return arguments.release
-    lake = Lake(settings.load(data_dir=arguments.data_dir).data_dir)
+    values = settings.load(data_dir=arguments.data_dir)
+    settings.require_data(values)
+    lake = Lake(values.data_dir)
     return lake.root / FOLDER / arguments.release if arguments.release else _newest(lake)
 
 
 def _newest(lake: Lake) -> Path:
+    if lake.manifest(RELEASE, None) is None:
+        raise PermanentFailure(
+            f"{lake.root} has no release yet: `biomedica run` makes one, `biomedica stale --select release` says what "
+            "it waits for; or name the folder of one"
+        )
     return lake.root / FOLDER / str(lake.read(RELEASE, None)["version"][0])
 
 

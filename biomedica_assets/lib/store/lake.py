@@ -104,7 +104,10 @@ class Lake:
         found = self.manifest(table, partition)
         if found is None:
             what = table.name if partition is None else f"{table.name} of {partition}"
-            raise StoreError(f"{what} has not been materialised: {self.folder(table, partition)} has no {MANIFEST}")
+            raise StoreError(
+                f"{what} has not been materialised: {self.folder(table, partition)} has no {MANIFEST}; `biomedica run` "
+                "makes it, `biomedica stale` says what it waits for"
+            )
         return damage.checked_parquet(self.root, found.parts[0], table.name, partition)
 
     def read(self, table: Table, partition: str | None) -> pl.DataFrame:
