@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.options import ShowVersion, hours, natural, port, positive
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         # One process for each virtual shard of a training run: straight to it, without building the other commands.
         from biomedica_assets.lib.stream.command import main as stream
 
-        return stream(_with_data_dir(given[1:]))
+        return stream(_with_data_dir(given[1:]), _selected)
     arguments = parser().parse_args(given)
     from biomedica_assets.stopping import STOP
 
@@ -58,6 +59,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         print("biomedica: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
         return getattr(stopped, "code", 130)
+
+
+def _selected(*given: Any) -> Path:
+    """The index of a condition; what it needs is imported only then."""
+    from biomedica_assets.commands.streaming import selected
+
+    return selected(*given)
 
 
 def parser() -> argparse.ArgumentParser:

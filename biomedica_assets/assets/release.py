@@ -4,6 +4,7 @@ import dagster as dg
 
 from biomedica_assets import configs
 from biomedica_assets.lib.release import contents, stage, tokens
+from biomedica_assets.lib.stream import index
 from biomedica_assets.lib.tables import RELEASE, RELEASE_SHELF
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, SHELVES
@@ -51,6 +52,7 @@ def release(
         report = stage.build_release(
             data,
             config=configs.release_config(values),
+            write_index=index.write,
             count_tokens=tokens.clip_tokens,
             progress=progress.open(context.log),
         )

@@ -11,6 +11,7 @@ import polars as pl
 import yaml
 
 from biomedica_assets.lib.release.copies import FOLDER, SPLIT, scan
+from biomedica_assets.lib.release.indexes import KIND as INDEX
 from biomedica_assets.lib.release.manifest import ReleaseFile
 from biomedica_assets.lib.release.pairs import FOLDER as PAIRS_FOLDER
 from biomedica_assets.lib.release.pairs import KIND as PAIRS
@@ -62,6 +63,7 @@ def write(
         header=yaml.safe_dump(_header(name, samples, files, invented), sort_keys=False, allow_unicode=True, width=120),
         warning=_warning(release, invented=invented),
         groups_of_pairs=sorted({f.path.split("/")[1] for f in files if f.kind == PAIRS}),
+        recipes=sorted(Path(file.path).stem for file in files if file.kind == INDEX),
         name=name,
         version=version,
         snapshot=snapshot,

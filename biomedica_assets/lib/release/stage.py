@@ -20,7 +20,7 @@ import polars as pl
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.release import card, copies, croissant, origins, pairs, papers, plots, tars
+from biomedica_assets.lib.release import card, copies, croissant, indexes, origins, pairs, papers, plots, tars
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
@@ -54,7 +54,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-4"
+VERSION = "release-5"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
@@ -108,7 +108,12 @@ class ReleaseConfig:
 
 
 def build_release(
-    lake: Lake, *, config: ReleaseConfig, count_tokens: CountTokens | None = None, progress: Progress = SILENT
+    lake: Lake,
+    *,
+    config: ReleaseConfig,
+    write_index: indexes.WriteIndex,
+    count_tokens: CountTokens | None = None,
+    progress: Progress = SILENT,
 ) -> Report:
     """Write ``release/<version>/`` and publish its list of files.
 
@@ -117,6 +122,7 @@ def build_release(
     Args:
         lake: the data directory.
         config: name, version, rules and settings.
+        write_index: writes the index of a recipe, by which it is streamed.
         count_tokens: tokenizer for the statistics of captions.
         progress: counts chunks.
 
@@ -142,8 +148,8 @@ def build_release(
     else:
         with _building(home) as folder:
             manifest = _fill(
-                lake, folder, home, decisions, config, version, key, read, votes, packages, snapshot, count_tokens,
-                progress,
+                lake, folder, home, decisions, config, version, key, read, votes, packages, snapshot, write_index,
+                count_tokens, progress,
             )  # fmt: skip
             atomic.write_bytes(folder / manifests.NAME, manifest.to_json())
     return _publish(lake, home, manifest, decisions, config, inputs, skipped, time.monotonic() - began)
@@ -209,7 +215,7 @@ def _building(home: Path) -> Generator[Path]:
 def _fill(
     lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], config: ReleaseConfig, version: str,
     key: str, inputs: Mapping[str, str], votes: pl.DataFrame, packages: Mapping[str, str], snapshot: str,
-    count_tokens: CountTokens | None, progress: Progress,
+    write_index: indexes.WriteIndex, count_tokens: CountTokens | None, progress: Progress,
 ) -> ReleaseManifest:  # fmt: skip
     files, shards = _shards(lake, folder, home, decisions, progress)
     for table in _BY_CHUNK:
@@ -225,6 +231,8 @@ def _fill(
         rows = tars.follow(lake.read(RECIPE, name), copies.scan(folder, SHARDS))
         parts = ((str(split), part) for (split,), part in rows.group_by("split", maintain_order=True))
         files += copies.write_splits(folder, folder / copies.FOLDER / RECIPE.name / name, parts)
+        if rows.height:
+            files.append(indexes.write(folder, name, rows, copies.scan(folder, SHARDS), _seed(lake, name), write_index))
     if config.pairs:
         splits = _splits(folder)
         files += pairs.write(
@@ -269,6 +277,11 @@ def _shards(
         parts.append((chunk, rows))
         files += tarred
     return files + copies.write_table(folder, SHARDS, parts), parts
+
+
+def _seed(lake: Lake, recipe: str) -> int:
+    manifest = lake.manifest(RECIPE, recipe)
+    return int(manifest.config.get("seed", 0)) if manifest else 0
 
 
 def _splits(folder: Path) -> pl.DataFrame | None:

@@ -7,7 +7,7 @@ list. A row is in the view because it is in ``shards``; everything else may be n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import polars as pl
 
@@ -106,19 +106,39 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
     Raises:
         StoreError: a table that is needed has not been materialised for this chunk.
     """
+
+    def read(table: Table) -> pl.LazyFrame | None:
+        if table.name in OPTIONAL and lake.manifest(table, chunk) is None:
+            return None
+        return lake.read_lazy(table, chunk)
+
+    return joined(read, names, extra)
+
+
+def joined(
+    read: Callable[[Table], pl.LazyFrame | None], names: Collection[str], extra: Collection[str] = ()
+) -> pl.DataFrame:
+    """Columns of the view, from wherever the tables are, in the order of the shards.
+
+    Args:
+        read: rows of a table, or None where it is one of ``OPTIONAL`` and is not there.
+        names: columns of the view.
+        extra: further columns of ``shards``.
+    """
     taken = {"sample_key", *extra, *(name for name in names if BY_NAME[name].table == "shards")}
     keys = {key for _, key in JOINS.values()}
-    frame = lake.read_lazy(SHARDS, chunk).sort("shard", "start").select(sorted(taken | keys))
+    shards = read(SHARDS)
+    frame = (SHARDS.empty().lazy() if shards is None else shards).sort("shard", "start").select(sorted(taken | keys))
     for table in tables_of(names)[1:]:
         key = JOINS[table.name][1]
         columns = {BY_NAME[name].source: name for name in names if BY_NAME[name].table == table.name}
         wanted = [pl.col(source).alias(name) for source, name in columns.items() if source != key]
-        if table.name in OPTIONAL and lake.manifest(table, chunk) is None:
+        rows = read(table)
+        if rows is None:
             frame = frame.with_columns(pl.lit(None, dtype=table.schema[s]).alias(n) for s, n in columns.items())
             taken.update(columns.values())
             continue
-        joined = lake.read_lazy(table, chunk).select(pl.col(key), *wanted)
-        frame = frame.join(joined, on=key, how="left", validate="m:1", maintain_order="left")
+        frame = frame.join(rows.select(pl.col(key), *wanted), on=key, how="left", validate="m:1", maintain_order="left")
         taken.update(columns.values())
     frame = (
         frame.with_columns(pl.col(sorted(taken & FALSE_WITHOUT)).fill_null(False)) if taken & FALSE_WITHOUT else frame

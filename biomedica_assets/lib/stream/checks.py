@@ -82,19 +82,23 @@ class Checked:
                     held += part
                     if len(held) < size:
                         continue
-                sample = self._verified(entry, memoryview(bytes(held)) if held else part)
+                sample = memoryview(bytes(held)) if held else part
                 held.clear()
                 due.popleft()
-                if sample is not None:
-                    yield entry, sample
+                checked = sample if matches(entry, sample) else self.anew(entry)
+                if checked is not None:
+                    yield entry, checked
 
-    def _verified(self, entry: Entry, sample: memoryview) -> memoryview | None:
+    def anew(self, entry: Entry) -> memoryview | None:
+        """One sample, fetched by itself; None if it is damaged and left out.
+
+        Raises:
+            StreamError: it is damaged.
+        """
+        sample = memoryview(self._source.once(Range(entry.shard, entry.start, entry.end)))
         if matches(entry, sample):
             return sample
-        again = memoryview(self._source.once(Range(entry.shard, entry.start, entry.end)))
-        if matches(entry, again):
-            return again
-        found = f"sample {_key(again, entry)} of {self._shards[entry.shard].path} is damaged"
+        found = f"sample {_key(sample, entry)} of {self._shards[entry.shard].path} is damaged"
         if not self._skip:
             raise StreamError(
                 f"{found}: its bytes are not those that were written, both times they were fetched. Send the shard "

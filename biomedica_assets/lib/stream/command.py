@@ -7,13 +7,21 @@ Exit status: 0 when the tar is complete, 1 when it is not (the reason is on stan
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import resource
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.errors import BiomedicaError
+from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
+from biomedica_assets.lib.stream.cache import SampleCache, bytes_of
+from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import Index
-from biomedica_assets.lib.stream.virtual import Selection, open_source, send
+from biomedica_assets.lib.stream.virtual import Count, Selection, open_source, send
 
 READER_LEFT = 141
 
@@ -21,8 +29,12 @@ READER_LEFT = 141
 def parser() -> argparse.ArgumentParser:
     """Arguments of ``biomedica stream``."""
     made = argparse.ArgumentParser("biomedica stream", description="Write a virtual shard of a recipe to stdout.")
-    made.add_argument("--recipe", help="name of the recipe")
+    made.add_argument(
+        "release", nargs="?", help="a release: folder, http(s)://, s3:// or hf://datasets/owner/name[@revision]"
+    )
+    made.add_argument("--recipe", help="name of the recipe (of a release: default full)")
     made.add_argument("--index", type=Path, help="index file of a recipe, instead of --recipe")
+    made.add_argument("--where", metavar="SQL", help="only samples of the release that meet this, as in a recipe")
     made.add_argument("--shard", type=int, default=0, help="which virtual shard, from 0")
     made.add_argument("--of", type=int, help="number of virtual shards of an epoch (default: by size)")
     made.add_argument("--epoch", type=int, default=0, help="from 0; each epoch has its own order")
@@ -33,8 +45,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ext", help="only samples whose image has this extension: jpg, png, ...")
     made.add_argument("--data-dir", type=Path, default=Path("data"), help="data directory (default: data)")
-    made.add_argument("--base", help="folder, http(s):// or s3:// address of the shards (default: the data directory)")
-    made.add_argument("--token-file", type=Path, help="file with a bearer token for --base")
+    made.add_argument(
+        "--base", help="folder or address of the shards, if they lie elsewhere (default: the data directory)"
+    )
+    made.add_argument("--token-file", type=Path, help="file with a bearer token (for hf://, default: HF_TOKEN)")
+    made.add_argument("--cache", type=Path, metavar="FOLDER", help="keep what comes from afar, for the next epoch")
+    made.add_argument("--cache-size", default="10GB", metavar="SIZE", help="at most so much of it (default 10GB)")
+    made.add_argument("--stats", type=Path, metavar="FILE", help="append what was fetched and sent, as a line of JSON")
     made.add_argument(
         "--skip-damaged", action="store_true", help="leave out samples that arrive damaged twice, and name them"
     )
@@ -42,13 +59,23 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+Select = Callable[[str, str | None, str, str | None, Path], Path]
+"""Release, recipe, condition, token and a folder -> an index of the samples that meet the condition."""
+
+
+def main(argv: Sequence[str] | None = None, select: Select | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    Args:
+        argv: arguments; None takes those of the process.
+        select: does ``--where``; without it, that is refused.
+    """
     options = parser().parse_args(argv)
-    if (options.recipe is None) == (options.index is None):
-        parser().error("name a recipe with --recipe, or its index file with --index")
+    named = sum(one is not None for one in (options.release, options.recipe, options.index))
+    if named == 0 or (options.index is not None and options.recipe is not None):
+        parser().error("name a release, a recipe with --recipe, or an index file with --index")
     try:
-        return _run(options)
+        return _run(options, select)
     except BiomedicaError as error:
         print(f"biomedica stream: {error}", file=sys.stderr)  # noqa: T201 - standard error of a command
         return 1
@@ -65,13 +92,28 @@ def _find(data_dir: Path, recipe: str) -> Path:
     return find_index(data_dir, recipe)
 
 
-def _run(options: argparse.Namespace) -> int:
-    index = Index(options.index or _find(options.data_dir, options.recipe))
+def _run(options: argparse.Namespace, select: Select | None) -> int:
+    began = time.monotonic()
+    place = _place(options.release or options.base or str(options.data_dir))
+    token = _token(options)
+    if options.where is not None:
+        if options.release is None or select is None:
+            raise StreamError("--where is for releases: `biomedica stream RELEASE --where SQL`")
+        # Without a cache the file goes as soon as it is open, so that a stream that is ended leaves nothing.
+        with tempfile.TemporaryDirectory() as folder:
+            index = Index(select(place, options.recipe, options.where, token, options.cache or Path(folder)))
+    elif options.index is not None:
+        index = Index(options.index)
+    elif options.release is not None:
+        from biomedica_assets.lib.stream.afar import open_index
+
+        index = open_index(place, options.recipe, token, options.cache)
+    else:
+        index = Index(_find(options.data_dir, options.recipe))
     if options.count:
         split = index.split(options.split)
         print(split.virtual_shards, split.entries)  # noqa: T201 - what the command is for
         return 0
-    token = options.token_file.read_text().strip() if options.token_file else None
     wanted = Selection(
         split=options.split,
         shard=options.shard,
@@ -82,6 +124,42 @@ def _run(options: argparse.Namespace) -> int:
         ext=options.ext,
         skip_damaged=options.skip_damaged,
     )
-    source = open_source(index, options.base or str(options.data_dir), token)
-    send(index, source, wanted, sys.stdout.fileno())
+    cache = _cache(options)
+    source, count = open_source(index, place, token), Count()
+    try:
+        send(index, source, wanted, sys.stdout.fileno(), cache, count)
+    finally:
+        if options.stats is not None:
+            _append(options.stats, {
+                "samples": count.samples, "bytes": count.bytes, "skipped": count.skipped,
+                "fetched": index.fetched + getattr(source, "fetched", 0), "cached": cache.hits if cache else 0,
+                "seconds": round(time.monotonic() - began, 3),
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            })  # fmt: skip
     return 0
+
+
+def _place(given: str) -> str:
+    return web_address(given, os.environ.get("HF_ENDPOINT") or HUB) if is_remote(given) else given
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    if options.token_file is not None:
+        return options.token_file.read_text().strip()
+    given = options.release or options.base or ""
+    return os.environ.get("HF_TOKEN") if given.startswith("hf://") else None
+
+
+def _cache(options: argparse.Namespace) -> SampleCache | None:
+    if options.cache is None:
+        return None
+    try:
+        return SampleCache(options.cache, bytes_of(options.cache_size))
+    except ValueError:
+        raise StreamError(f"--cache-size {options.cache_size}: give a size such as 500MB or 20GB") from None
+
+
+def _append(path: Path, told: dict[str, object]) -> None:
+    """One line in one write, so that processes may share the file."""
+    with path.open("ab", buffering=0) as file:
+        file.write((json.dumps(told) + "\n").encode())

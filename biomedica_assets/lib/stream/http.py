@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from biomedica_assets.lib.stream.addresses import web_address
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import ShardFile
 from biomedica_assets.lib.stream.ranges import Range, check_size
@@ -33,8 +34,14 @@ LONGEST = 8 << 20
 """From a server that paces each connection at 60 MB/s and answers after 30 ms, all samples come at 227 MB/s with
 16 MiB, 286 with 8, 282 with 4, 230 with 2 (one connection: 58)."""
 LANES, LANES_AT_FIRST = 8, 2
-GAP = 64 << 10
-"""Bytes read and dropped rather than asked for around: below this a second request costs more than the bytes."""
+LANES_OF_SMALL, SMALL = 32, 16 << 20
+"""More connections than ``LANES`` while less than ``SMALL`` bytes are under way: a random quarter is one request for
+each sample of some 200 kB, and eight of them would not fill a long way."""
+GAP, GAPS = 64 << 10, 0.03
+"""Bytes read and dropped rather than asked for around: below this a second request costs more than the bytes. All of
+them together may be this part of what is wanted, so that a quarter of a release costs a quarter."""
+UNKNOWN = -1
+"""Size of a file that only the server knows."""
 TRIES = 6
 TIMEOUT = 60.0
 _BUFFER = 1 << 20
@@ -44,7 +51,7 @@ _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECT_STATUS = frozenset({301, 302, 303, 307, 308})
 _WAY_OUT = {
     200: "the server does not answer ranges; use one that does, such as nginx, caddy or an S3 endpoint",
-    401: "give a token with --token-file",
+    401: "give a token with --token-file, or for hf:// in HF_TOKEN",
     403: "the server refuses; give a token with --token-file, or make the shards readable",
     404: "no such shard; --base must be the folder that has shards/ in it, and the shards must have been sent there",
     416: "the shard ends before; build the recipe again, or send the shard again",
@@ -68,7 +75,7 @@ class _AgainError(Exception):
         self.wait = wait
 
 
-class _Lane:
+class Lane:
     """One place for a request under way, with its connection."""
 
     def __init__(self) -> None:
@@ -126,19 +133,23 @@ class HttpShards:
         self._moved: dict[int, str] = {}
         self._tags: dict[int, str] = {}
         self._buffer = memoryview(bytearray(_BUFFER))
+        self._totals: dict[int, int] = {}
+        self.fetched = 0
+        """Bytes of shards that came, wanted or not, also those that came in vain."""
 
     def read(self, ranges: Iterable[Range]) -> Iterator[memoryview]:
         """See ``Source.read``; the views share one buffer of 1 MiB."""
-        free = deque(_Lane() for _ in range(LANES_AT_FIRST))
-        under_way: deque[tuple[_Request, _Lane]] = deque()
+        free = deque(Lane() for _ in range(LANES_AT_FIRST))
+        under_way: deque[tuple[_Request, Lane]] = deque()
         made = len(free)
         try:
             for request in _merged(ranges):
                 if not free:
                     yield from self._parts(*under_way[0])
                     free.append(under_way.popleft()[1])
-                    if made < LANES:
-                        free.append(_Lane())
+                    small = sum(r.end - r.start for r, _ in under_way) < SMALL
+                    if made < (LANES_OF_SMALL if small else LANES):
+                        free.append(Lane())
                         made += 1
                 self._ask_early(free[0], request)
                 under_way.append((request, free.popleft()))
@@ -152,16 +163,18 @@ class HttpShards:
     def once(self, wanted: Range) -> bytes:
         """Bytes of one range over a connection of its own, while ``read`` goes on with others."""
         other = HttpShards(self._base, self._shards, self._token)
-        return b"".join(bytes(view) for view in other.read([wanted]))
+        data = b"".join(bytes(view) for view in other.read([wanted]))
+        self.fetched += other.fetched
+        return data
 
-    def _ask_early(self, lane: _Lane, request: _Request) -> None:
+    def _ask_early(self, lane: Lane, request: _Request) -> None:
         """Send a request ahead of its turn; what fails now is tried again when its turn comes."""
         try:
             lane.send(self._url(request.shard), self._headers(self._url(request.shard), request.start, request.end))
         except (OSError, http.client.HTTPException):
             lane.drop()
 
-    def _parts(self, request: _Request, lane: _Lane) -> Iterator[memoryview]:
+    def _parts(self, request: _Request, lane: Lane) -> Iterator[memoryview]:
         """The wanted bytes of a request whose turn has come, what lies between its parts left out."""
         position, parts = request.start, deque(request.parts)
         for view in self._body(request, lane):
@@ -174,9 +187,27 @@ class HttpShards:
                 parts.popleft()
             position = end
 
-    def _body(self, request: _Request, lane: _Lane) -> Iterator[memoryview]:
+    def body(self, shard: int, start: int, end: int, lane: Lane) -> Iterator[memoryview]:
+        """Bytes of one range over a connection that stays open."""
+        return self._body(_Request(shard, start, end, ()), lane, sent=False)
+
+    def total(self, shard: int) -> int:
+        """Size of a shard of which something was read.
+
+        Raises:
+            StreamError: the server does not tell it.
+        """
+        if shard not in self._totals:
+            raise StreamError(f"{self._name(shard)}: the server does not say how long it is; use one that does")
+        return self._totals[shard]
+
+    def tag(self, shard: int) -> str:
+        """``ETag`` of a shard of which something was read; empty if there was none, or a weak one."""
+        return self._tags.get(shard, "")
+
+    def _body(self, request: _Request, lane: Lane, *, sent: bool = True) -> Iterator[memoryview]:
         """All bytes of a request; after a failure the rest is asked for again."""
-        position, left, wait, asked = request.start, TRIES, _FIRST_WAIT, True
+        position, left, wait, asked = request.start, TRIES, _FIRST_WAIT, sent
         while True:
             try:
                 if not asked or lane.connection is None:
@@ -188,6 +219,7 @@ class HttpShards:
                     if n == 0:
                         raise _AgainError(f"{request.end - position:,} bytes did not come")
                     position, left, wait = position + n, TRIES, _FIRST_WAIT
+                    self.fetched += n
                     yield self._buffer[:n]
                 answer.read()
                 return
@@ -205,7 +237,7 @@ class HttpShards:
                 time.sleep(min(_LONGEST_WAIT, max(asked_for, wait * random.uniform(0.5, 1))))  # noqa: S311
                 wait *= 2
 
-    def _answer(self, shard: int, start: int, end: int, lane: _Lane) -> http.client.HTTPResponse:
+    def _answer(self, shard: int, start: int, end: int, lane: Lane) -> http.client.HTTPResponse:
         """The head of the answer, redirects followed and remembered."""
         url = self._url(shard)
         for _ in range(_REDIRECTS):
@@ -223,6 +255,10 @@ class HttpShards:
         if answer.status in _RETRY_STATUS:
             after = answer.getheader("Retry-After", "")
             raise _AgainError(f"status {answer.status}", float(after) if after.isdigit() else 0.0)
+        if answer.status == http.client.OK and start == 0 and self._shards[shard].bytes == UNKNOWN:
+            # Small files that the Hub keeps in git come whole whatever is asked for.
+            self._totals[shard] = int(answer.getheader("Content-Length", "0"))
+            return
         if answer.status != http.client.PARTIAL_CONTENT:
             if shard in self._moved:  # a signed address that has run out: ask at the first one again
                 raise _AgainError(f"status {answer.status} where a redirect led")
@@ -230,7 +266,9 @@ class HttpShards:
             raise StreamError(f"cannot read {self._name(shard)}: status {answer.status} ({hint})")
         span, _, total = answer.getheader("Content-Range", "").partition("/")
         if total.isdigit():
-            check_size(int(total), self._shards[shard].bytes, self._name(shard))
+            self._totals[shard] = int(total)
+            if self._shards[shard].bytes != UNKNOWN:
+                check_size(int(total), self._shards[shard].bytes, self._name(shard))
         if span and not span.startswith(f"bytes {start}-"):
             raise StreamError(f"{self._name(shard)}: byte {start:,} was asked for, {span!r} was answered")
         tag = answer.getheader("ETag", "")
@@ -253,31 +291,19 @@ class HttpShards:
         return f"{self._base}/{self._shards[shard].path}"
 
 
-def web_address(base: str) -> str:
-    """The ``http(s)://`` address of a base, without a slash at its end.
-
-    Raises:
-        StreamError: it is of no known kind.
-    """
-    scheme, _, rest = base.rstrip("/").partition("://")
-    if scheme == "s3":
-        bucket, _, prefix = rest.partition("/")
-        # A dot in the name does not fit the certificate of *.s3.amazonaws.com.
-        host = f"s3.amazonaws.com/{bucket}" if "." in bucket else f"{bucket}.s3.amazonaws.com"
-        return f"https://{host}/{prefix}".rstrip("/")
-    if scheme not in {"http", "https"} or not rest:
-        raise StreamError(f"{base} is no address of shards; give a folder, http(s):// or s3://")
-    return f"{scheme}://{rest}"
-
-
 def _merged(ranges: Iterable[Range]) -> Iterator[_Request]:
-    """Requests for the ranges: those less than ``GAP`` apart share one, up to ``LONGEST`` bytes."""
+    """Requests for the ranges, up to ``LONGEST`` bytes: those with little between them share one."""
     parts: list[Range] = []
+    wanted = dropped = 0
     for part in ranges:
+        wanted += part.end - part.start
         if parts:
             first, last = parts[0], parts[-1]
-            near = part.shard == last.shard and 0 <= part.start - last.end <= GAP
-            if not near or part.end - first.start > LONGEST:
+            gap = part.start - last.end
+            near = part.shard == last.shard and 0 <= gap <= GAP and dropped + gap <= GAPS * wanted
+            if near and part.end - first.start <= LONGEST:
+                dropped += gap
+            else:
                 yield _Request(first.shard, first.start, last.end, tuple(parts))
                 parts = []
         parts.append(part)

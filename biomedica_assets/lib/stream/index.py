@@ -1,10 +1,11 @@
 """The index of a recipe: for each split, the byte range of every sample in the physical shards.
 
-One file, read by range, so that a virtual shard of a recipe of 24 million samples opens in milliseconds and holds a few
-kilobytes. Little-endian::
+One file, read by range, here or far away, so that a virtual shard of a recipe of 24 million samples opens in
+milliseconds and holds a few kilobytes. Little-endian::
 
     8 bytes   b"BMSHARD2"
-    8 bytes   length of the header, unsigned
+    4 bytes   length of the header, unsigned
+    4 bytes   CRC-32 of the header
     header    JSON: recipe, seed, block, shards [[path, bytes, ext], ...], splits {name: {...}}; see ``SplitIndex``
     padding   zero bytes to a multiple of 8
     entries   for each split in the order of the header, for each entry three unsigned 32-bit numbers:
@@ -25,9 +26,10 @@ import json
 import os
 import struct
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from biomedica_assets.lib.stream.failures import StreamError
 
@@ -91,16 +93,47 @@ class SplitIndex:
         return self.entries > self.samples
 
 
-class Index:
-    """An open index file. Reads by position, so one object may serve several threads."""
+class IndexFile(Protocol):
+    """Bytes of an index, wherever they are."""
+
+    name: str
+    """For messages."""
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came over a network."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        ...
+
+    def at(self, start: int, length: int) -> bytes:
+        """Bytes from ``start``; fewer at the end of the file.
+
+        Raises:
+            StreamError: they cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the file back."""
+        ...
+
+
+class LocalFile:
+    """An index on this machine. Reads by position, so one object may serve several threads."""
+
+    fetched = 0
 
     def __init__(self, path: Path) -> None:
         """Args: path: the file.
 
         Raises:
-            StreamError: it is missing, damaged or of another version.
+            StreamError: it cannot be opened.
         """
-        self.path = path
+        self.name = str(path)
         try:
             self._file = os.open(path, os.O_RDONLY)
             _say_that_it_is_read(self._file)
@@ -109,29 +142,65 @@ class Index:
                 f"cannot open the index {path}: {error.strerror}. If the recipe was built again and its earlier files "
                 f"were removed since, ask for the recipe by name; else build it with `biomedica run --select recipe`."
             ) from error
-        start = os.pread(self._file, 16, 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self._file).st_size
+
+    def at(self, start: int, length: int) -> bytes:
+        """Bytes from ``start``; fewer at the end of the file."""
+        return os.pread(self._file, length, start)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._file)
+
+
+class Index:
+    """An open index."""
+
+    def __init__(self, place: Path | IndexFile) -> None:
+        """Args: place: the file.
+
+        Raises:
+            StreamError: it is missing, damaged or of another version.
+        """
+        self._file: IndexFile = LocalFile(place) if isinstance(place, Path) else place
+        name = self._file.name
+        self.path = Path(name)
+        """Of an index on this machine."""
+        start = self._file.at(0, 16)
         if len(start) < 16 or start[:8] != MAGIC:
             raise StreamError(
-                f"{path} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r}); build it again"
+                f"{name} is not an index of a recipe (expected {MAGIC!r}, found {start[:8]!r}); build it again"
             )
-        (length,) = struct.unpack("<Q", start[8:])
+        length, check = struct.unpack("<II", start[8:])
+        text = self._file.at(16, length)
         try:
-            header: dict[str, Any] = json.loads(os.pread(self._file, length, 16))
+            if zlib.crc32(text) != check:
+                raise ValueError("its bytes are not those that were written")
+            header: dict[str, Any] = json.loads(text)
             self.recipe: str = header["recipe"]
             self.seed: int = header["seed"]
             self.block: int = header["block"]
             self.shards = tuple(ShardFile(*raw) for raw in header["shards"])
             self.splits = {name: _split(raw) for name, raw in header["splits"].items()}
         except (ValueError, KeyError, TypeError) as error:
-            raise StreamError(f"the header of {path} is damaged ({error}). Build the recipe again.") from error
+            raise StreamError(f"the header of {name} is damaged ({error}). Build the recipe again.") from error
         self._entries_at = _aligned(16 + length)
         expected = self._entries_at + ENTRY_BYTES * sum(split.entries for split in self.splits.values())
-        if (size := os.fstat(self._file).st_size) != expected:
-            raise StreamError(f"{path} has {size:,} bytes, its header promises {expected:,}. Build the recipe again.")
+        if (size := self._file.size) != expected:
+            raise StreamError(f"{name} has {size:,} bytes, its header promises {expected:,}. Build the recipe again.")
+
+    @property
+    def fetched(self) -> int:
+        """Bytes of the index that came from afar."""
+        return self._file.fetched
 
     def close(self) -> None:
         """Give the file back."""
-        os.close(self._file)
+        self._file.close()
 
     def split(self, name: str) -> SplitIndex:
         """A split by name.
@@ -145,7 +214,7 @@ class Index:
 
     def entries(self, split: SplitIndex, low: int, high: int) -> Iterator[Entry]:
         """Entries ``low`` to ``high`` of a split, in the order of the file."""
-        data = os.pread(self._file, ENTRY_BYTES * (high - low), self._entries_at + ENTRY_BYTES * (split.offset + low))
+        data = self._file.at(self._entries_at + ENTRY_BYTES * (split.offset + low), ENTRY_BYTES * (high - low))
         run = bisect.bisect_right(split.run_first, low) - 1
         shard, last = split.run_shard[run], _end_of_run(split, run)
         for number, (start, length, check) in enumerate(struct.iter_unpack("<III", data), low):
@@ -221,7 +290,7 @@ def write(
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     with atomic.replacing(path) as temporary, temporary.open("wb") as handle:
-        handle.write(MAGIC + struct.pack("<Q", len(text)) + text)
+        handle.write(MAGIC + struct.pack("<II", len(text), zlib.crc32(text)) + text)
         handle.write(b"\0" * (_aligned(handle.tell()) - handle.tell()))
         for table in tables:
             handle.write(table.tobytes())

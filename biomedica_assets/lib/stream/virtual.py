@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from biomedica_assets.lib.stream import pipes
+from biomedica_assets.lib.stream.addresses import is_remote
+from biomedica_assets.lib.stream.cache import SampleCache, cached
 from biomedica_assets.lib.stream.checks import Checked, Remote
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header
@@ -40,6 +43,15 @@ class Selection(NamedTuple):
     skip_damaged: bool = False
 
 
+@dataclasses.dataclass(slots=True)
+class Count:
+    """What came from afar: samples passed on, their bytes, and damaged ones that were left out."""
+
+    samples: int = 0
+    bytes: int = 0
+    skipped: int = 0
+
+
 def open_source(index: Index, base: str, token: str | None = None) -> LocalShards | Remote:
     """Where the physical shards of an index are.
 
@@ -51,7 +63,7 @@ def open_source(index: Index, base: str, token: str | None = None) -> LocalShard
     Raises:
         StreamError: the address is of no known kind.
     """
-    if "://" in base:
+    if is_remote(base):
         from biomedica_assets.lib.stream.http import HttpShards
 
         return HttpShards(base, index.shards, token)
@@ -83,8 +95,21 @@ def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
     return apart(found) if split.repeats else found
 
 
-def chunks(index: Index, source: LocalShards | Remote, wanted: Selection) -> Iterator[bytes | memoryview]:
+def chunks(
+    index: Index,
+    source: LocalShards | Remote,
+    wanted: Selection,
+    cache: SampleCache | None = None,
+    count: Count | None = None,
+) -> Iterator[bytes | memoryview]:
     """The tar in pieces. A view is valid until the next piece is asked for; memory does not grow with the shard.
+
+    Args:
+        index: the recipe's index.
+        source: where the shards are.
+        wanted: which virtual shard.
+        cache: keeps samples that come from afar.
+        count: counts samples that come from afar.
 
     Raises:
         StreamError: a physical shard is not what the recipe was made from, or cannot be read. The pieces before it end
@@ -94,8 +119,7 @@ def chunks(index: Index, source: LocalShards | Remote, wanted: Selection) -> Ite
 
     def read() -> Iterator[bytes | memoryview]:
         if not isinstance(source, LocalShards):
-            checked = Checked(source, index.shards, skip=wanted.skip_damaged)
-            yield from (sample for _, sample in checked.read(entries(index, wanted)))
+            yield from _from_afar(index, source, wanted, cache, count or Count())
             return
         asked: deque[Range] = deque()
         came = 0
@@ -115,6 +139,19 @@ def chunks(index: Index, source: LocalShards | Remote, wanted: Selection) -> Ite
     yield END_OF_TAR
 
 
+def _from_afar(
+    index: Index, source: Remote, wanted: Selection, cache: SampleCache | None, count: Count
+) -> Iterator[memoryview]:
+    checked = Checked(source, index.shards, skip=wanted.skip_damaged)
+    found = entries(index, wanted)
+    samples = checked.read(found) if cache is None else cached(checked, cache, (s.path for s in index.shards), found)
+    for _, sample in samples:
+        count.samples += 1
+        count.bytes += len(sample)
+        yield sample
+    count.skipped = checked.skipped
+
+
 def _rewritten(pieces: Iterator[bytes | memoryview], caption: str, epoch: int) -> Iterator[bytes | memoryview]:
     from biomedica_assets.lib.stream.captions import rewritten
 
@@ -127,8 +164,23 @@ def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:
         yield wanted
 
 
-def send(index: Index, source: LocalShards | Remote, wanted: Selection, descriptor: int) -> None:
+def send(
+    index: Index,
+    source: LocalShards | Remote,
+    wanted: Selection,
+    descriptor: int,
+    cache: SampleCache | None = None,
+    count: Count | None = None,
+) -> None:
     """Write a virtual shard to a file descriptor, without a copy through this process where that can be.
+
+    Args:
+        index: the recipe's index.
+        source: where the shards are.
+        wanted: which virtual shard.
+        descriptor: where to.
+        cache: keeps samples that come from afar.
+        count: counts samples that come from afar.
 
     Raises:
         StreamError: as in ``chunks``; what was written then is no whole tar.
@@ -136,7 +188,7 @@ def send(index: Index, source: LocalShards | Remote, wanted: Selection, descript
     """
     pipes.widen(descriptor)
     if wanted.caption is not None or not isinstance(source, LocalShards) or not pipes.can_splice(descriptor):
-        for piece in chunks(index, source, wanted):
+        for piece in chunks(index, source, wanted, cache, count):
             pipes.write_all(descriptor, piece)
         return
     splicer = pipes.Splicer(source, descriptor)

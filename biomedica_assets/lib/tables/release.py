@@ -46,7 +46,7 @@ RELEASE = Table(
     (
         _c("version", S, "version of the release"),
         _c("path", S, "path below the folder of the release"),
-        _c("kind", S, "manifest, card, pairs, table, shard, statistic, plot, document or metadata"),
+        _c("kind", S, "manifest, card, pairs, table, shard, index, statistic, plot, document or metadata"),
         _c("bytes", I64, "size"),
         _c("sha256", S, "SHA-256 of the bytes"),
         _c("rows", I64, "rows of a table, samples of a shard", null=True),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+
+import polars as pl
 
 from biomedica_assets import configs, settings
 from biomedica_assets.lib.chunks import shelf_of_chunk
@@ -20,7 +23,8 @@ from biomedica_assets.lib.release.contents import build_release_shelf
 from biomedica_assets.lib.release.stage import ReleaseConfig, build_release
 from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import CHUNK_LISTING
+from biomedica_assets.lib.stream import index
+from biomedica_assets.lib.tables import CHUNK_LISTING, RECIPE, SHARDS
 from biomedica_assets.lib.withdrawals.stage import build_notice_shelf, build_withdrawals, withdrawn
 
 ALL_GROUPS = ("commercial", "noncommercial", "other")
@@ -48,9 +52,23 @@ def make(root: Path, mirror: Path, *, listed: bool = False, **more) -> Lake:
     return lake
 
 
+def recipe(lake: Lake, name: str = "full") -> None:
+    """Publish a recipe over all samples, split by article, without the tables that selecting would need."""
+    rows = lake.scan(SHARDS).sort("shard", "start").collect()
+    splits = pl.Series([("train", "train", "train", "validation", "test")[hash_of(a) % 5] for a in rows["article_id"]])
+    frame = rows.with_columns(split=splits, repeat=pl.lit(1, pl.Int32), concept=pl.lit(None, pl.String))
+    frame = frame.drop("position").with_row_index("position").cast({"position": pl.Int64}).select(RECIPE.schema.names())
+    n = frame.height
+    lake.publish(RECIPE, name, frame, code_version="t", inputs={}, config={"seed": 3}, n_in=n, n_out=n)
+
+
+def hash_of(text: str) -> int:
+    return hashlib.sha256(text.encode()).digest()[0]
+
+
 def release(lake: Lake, config: ReleaseConfig | None = None, **more) -> Path:
     """Build a release; returns its folder."""
     for shelf in sorted({shelf_of_chunk(chunk) for chunk in lake.partitions(CHUNK_LISTING)}):
         build_release_shelf(lake, shelf)
-    report = build_release(lake, config=config or ReleaseConfig(), **more)
+    report = build_release(lake, config=config or ReleaseConfig(), write_index=index.write, **more)
     return lake.root / str(report.metrics["folder"])

@@ -20,6 +20,7 @@ from biomedica_assets.lib.release.stage import ReleaseConfig, build_release
 from biomedica_assets.lib.release.statistics import all_statistics
 from biomedica_assets.lib.release.verify import compare, verify
 from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.stream import index
 from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURES, RELEASE, SHARDS
 from biomedica_assets_tests.lib.release import lakes
 
@@ -29,7 +30,7 @@ def test_it_is_what_its_manifest_says(release):
 
 
 def test_the_table_lists_every_file_with_its_digest(lake, release):
-    build_release(lake, config=ReleaseConfig())
+    build_release(lake, config=ReleaseConfig(), write_index=index.write)
     rows = lake.read(RELEASE, None)
     assert set(rows["path"]) == {p.relative_to(release).as_posix() for p in release.rglob("*") if p.is_file()}
     named = {file.path: file.sha256 for file in load(release).files}
@@ -55,7 +56,7 @@ def test_without_hard_links_shards_are_referenced(lake, monkeypatch):
 
 def test_nothing_is_written_a_second_time(lake, release):
     before = {path: path.stat().st_mtime_ns for path in release.rglob("*")}
-    report = build_release(lake, config=ReleaseConfig())
+    report = build_release(lake, config=ReleaseConfig(), write_index=index.write)
     assert report.skipped
     assert {path: path.stat().st_mtime_ns for path in release.rglob("*")} == before
 
@@ -63,7 +64,7 @@ def test_nothing_is_written_a_second_time(lake, release):
 def test_a_version_that_is_taken_by_other_content_is_refused(lake):
     lakes.release(lake, ReleaseConfig(version="v1"))
     with pytest.raises(PermanentFailure, match="never changed"):
-        build_release(lake, config=ReleaseConfig(version="v1", name="other"))
+        build_release(lake, config=ReleaseConfig(version="v1", name="other"), write_index=index.write)
 
 
 def test_a_build_that_fails_leaves_no_release(lake, monkeypatch):
@@ -72,7 +73,7 @@ def test_a_build_that_fails_leaves_no_release(lake, monkeypatch):
 
     monkeypatch.setattr(stage.papers, "attribution", fail)
     with pytest.raises(RuntimeError):
-        build_release(lake, config=ReleaseConfig(version="broken"))
+        build_release(lake, config=ReleaseConfig(version="broken"), write_index=index.write)
     assert not list((lake.root / "release").glob("*broken*"))
 
 

@@ -30,6 +30,8 @@ class Physical:
     shards: list[tuple[str, int, str]]
     where: dict[str, tuple[int, int, int]]
     checks: dict[str, int]
+    served: type[Handler] = Handler
+    """What answers for the shards since they were served last."""
 
     def split(self, keys: list[str], repeat: dict[str, int] | None = None) -> dict[str, NDArray[np.int64]]:
         rows = sorted((*self.where[key], (repeat or {}).get(key, 1), self.checks[key]) for key in keys)
@@ -99,9 +101,10 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     servers: list[Server] = []
 
     def start(physical: Physical, trouble: Trouble) -> str:
-        kind = type("Played", (Handler,), {"root": physical.root, "trouble": trouble, "requests": []})
+        kind = type("Played", (Handler,), {"root": physical.root, "trouble": trouble, "requests": [], "sent": []})
         server = Server(("127.0.0.1", 0), kind)
         servers.append(server)
+        physical.served = kind
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
 

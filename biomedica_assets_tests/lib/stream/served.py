@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,16 +18,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     root: Path
     trouble: Trouble
     requests: list[tuple[str, str | None]]
+    sent: list[int]
 
     def do_GET(self) -> None:
         self.requests.append((self.path, self.headers.get("Authorization")))
         if type(self).trouble(self, len(self.requests)):
             return
+        if not self.file().is_file():
+            self.answer(404)
+            return
         data, low, high = self.wanted()
-        self.answer(206, data[low:high], {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"})
+        high = min(high, len(data))
+        headers = {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}", "ETag": f'"{zlib.crc32(data):x}"'}
+        self.answer(206, data[low:high], headers)
+
+    def file(self) -> Path:
+        return self.root / self.path.lstrip("/").removeprefix("elsewhere/")
 
     def wanted(self) -> tuple[bytes, int, int]:
-        data = (self.root / self.path.lstrip("/").removeprefix("elsewhere/")).read_bytes()
+        data = self.file().read_bytes()
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
         assert match
         return data, int(match[1]), int(match[2]) + 1
@@ -37,6 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+        self.sent.append(len(body))
 
     def log_message(self, *_: object) -> None:
         pass

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from biomedica_assets.lib.stream.addresses import web_address
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.http import LANES, HttpShards, web_address
+from biomedica_assets.lib.stream.http import LANES, HttpShards
 from biomedica_assets.lib.stream.ranges import Range
 from biomedica_assets.lib.stream.virtual import Selection
 from biomedica_assets_tests.lib.stream.conftest import Physical, build
