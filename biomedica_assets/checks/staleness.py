@@ -13,6 +13,8 @@ from biomedica_assets.resources import LakeResource, SettingsResource
 from biomedica_assets.settings import Settings
 
 SAMPLE = 50
+WIDEST = 400
+"""Characters of a reason: a cut one names no cure."""
 
 
 @dg.asset_check(asset=ROOT, description="No partition that exists is behind its code, its settings or its inputs.")
@@ -30,7 +32,9 @@ def nothing_out_of_date(lake: LakeResource, settings: SettingsResource) -> dg.As
         metadata={
             "out_of_date": len(behind),
             "never_made": len(found) - len(behind),
-            "partitions": dg.MetadataValue.md(markdown_table(rows[:SAMPLE]) if rows else "everything is current"),
+            "partitions": dg.MetadataValue.md(
+                markdown_table(rows[:SAMPLE], widest=WIDEST) if rows else "everything is current"
+            ),
             "recover_with": "biomedica refresh" if found else "nothing to do",
         },
     )
@@ -54,7 +58,9 @@ def nothing_waits(lake: LakeResource, settings: SettingsResource) -> dg.AssetChe
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "waiting": len(found),
-            "partitions": dg.MetadataValue.md(markdown_table(rows[:SAMPLE], widest=400) if rows else "nothing waits"),
+            "partitions": dg.MetadataValue.md(
+                markdown_table(rows[:SAMPLE], widest=WIDEST) if rows else "nothing waits"
+            ),
             "recover_with": "; ".join(list(cures)[:3]) or "nothing to do",
         },
     )
