@@ -302,6 +302,19 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "--annotator", metavar="NAME", help="whose annotations they are in a COCO file that names nobody"
     )
 
+    labels = _add(
+        commands, "labels", "annotate.labels",
+        "Take in labels that others released, or say what became of those taken in: joined by file name, caption or "
+        "picture, or why not. Parquet, CSV, JSON lines and WebDataset tars, local or streamed; a file that was read "
+        "is not read again.",
+    )  # fmt: skip
+    labels.add_argument("--read", nargs="+", metavar="FILE|URL", help="files of the release")
+    labels.add_argument("--name", default="biomedica", help="of the release, in provenance as released:NAME")
+    labels.add_argument(
+        "--definition", type=Path, metavar="YAML", help="what its columns and labels mean (shipped: biomedica)"
+    )
+    labels.add_argument("--no-pictures", action="store_true", help="do not hash pictures: faster, finds fewer")
+
     words = _add(commands, "taxonomy", "annotate.taxonomy", "Print the vocabulary of labels, with stable ids.")
     words.add_argument("--format", choices=("turtle", "json-ld", "json"), default="json", help="default json")
 

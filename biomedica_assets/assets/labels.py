@@ -6,11 +6,14 @@ Belongs here: one asset per table of ``lib.annotate.sources``. What people say o
 import dagster as dg
 
 from biomedica_assets.assets.annotations import annotations, expert_votes, label_calibration
+from biomedica_assets.lib.annotate.released import join
 from biomedica_assets.lib.annotate.sources import scores, stage, text, trust
 from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     LABEL_CLAIMS,
     LABEL_TRUST,
+    RELEASED_LABELS,
+    RELEASED_RECORDS,
     RULE_COUNTS,
     RULE_SCORES,
     SOURCE_LEADERBOARD,
@@ -19,6 +22,33 @@ from biomedica_assets.lib.tables import (
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES
 from biomedica_assets.resources import LakeResource, SettingsResource
+
+released_records = dg.AssetSpec(
+    "released_records",
+    group_name="annotations",
+    kinds={"parquet"},
+    partitions_def=CHUNKS,
+    metadata=definition_metadata(RELEASED_RECORDS),
+    description=RELEASED_RECORDS.meaning + " Reported chunk by chunk with the digest of its rows as data version.",
+)
+
+
+@dg.asset(
+    deps=[released_records, "images", "captions"],
+    partitions_def=CHUNKS,
+    group_name="annotations",
+    kinds={"parquet"},
+    code_version=join.VERSION,
+    check_specs=check_specs("released_labels"),
+    metadata=definition_metadata(RELEASED_LABELS),
+)
+def released_labels(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> dg.MaterializeResult:
+    """Labels that others released, joined to our images by file name, caption or picture; the rest by reason."""
+    with lake.hold(context) as data:
+        report = join.stage_labels(data, context.partition_key)
+        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
 
 
 @dg.asset(
@@ -44,6 +74,7 @@ def text_labels(
         dg.AssetDep("images", partition_mapping=CHUNK_TO_SHELF),
         dg.AssetDep("clusters", partition_mapping=CHUNK_TO_SHELF),
         dg.AssetDep(text_labels, partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep(released_labels, partition_mapping=CHUNK_TO_SHELF),
         annotations,
         expert_votes,
     ],
@@ -100,6 +131,7 @@ def source_leaderboard(
         dg.AssetDep("images", partition_mapping=CHUNK_TO_SHELF),
         dg.AssetDep("clusters", partition_mapping=CHUNK_TO_SHELF),
         dg.AssetDep(text_labels, partition_mapping=CHUNK_TO_SHELF),
+        dg.AssetDep(released_labels, partition_mapping=CHUNK_TO_SHELF),
         annotations,
         expert_votes,
     ],
@@ -136,7 +168,16 @@ def rule_scores(
 
 
 @dg.asset(
-    deps=["clusters", annotations, expert_votes, "panels", label_calibration, text_labels, label_trust],
+    deps=[
+        "clusters",
+        annotations,
+        expert_votes,
+        "panels",
+        label_calibration,
+        text_labels,
+        released_labels,
+        label_trust,
+    ],
     partitions_def=CHUNKS,
     group_name="annotations",
     kinds={"parquet"},

@@ -124,6 +124,47 @@ def _take_in(values: Settings, lake: Lake, box: BallotBox, arguments: argparse.N
     return 1 if taken.rejects else 0
 
 
+def labels(arguments: argparse.Namespace) -> int:
+    """``biomedica labels``: take in labels that others released, or say what became of those that were."""
+    import rich.console
+
+    from biomedica_assets.console import bar
+    from biomedica_assets.lib.annotate.released import intake, join
+    from biomedica_assets.lib.annotate.released.definition import load_definition
+    from biomedica_assets.lib.annotate.taxonomy.model import load
+    from biomedica_assets.lib.images.phash import hash_of_file
+    from biomedica_assets.lib.tables import RELEASED_RECORDS
+    from biomedica_assets.metadata import announce
+
+    values = settings.load(data_dir=arguments.data_dir)
+    lake = Lake(values.data_dir)
+    if arguments.read:
+        definition = load_definition(arguments.definition, arguments.name, load())
+        with bar(rich.console.Console(stderr=True)) as progress:
+            found = intake.take_in(
+                lake,
+                definition,
+                arguments.read,
+                chunk_span=values.chunk_span,
+                hash_picture=None if arguments.no_pictures else hash_of_file,
+                progress=progress,
+            )
+        with instance.open_instance(values) as dagster_instance:
+            announce(dagster_instance, RELEASED_RECORDS.name, found.versions)
+        kept = found.records - sum(found.left_out.values())
+        print(
+            f"{found.records:,} records of {definition.name} ({found.files_read:,} files read now): {kept:,} speak of "
+            f"{len(found.versions):,} chunks" + "".join(f"; {why} {n:,}" for why, n in found.left_out.items())
+        )
+        if found.strange:
+            print(f"{found.strange:,} labels mean no concept of ours; the definition says what they mean")
+        print("`biomedica refresh` joins them to the images; `biomedica labels` then says how far")
+        return 0
+    for name, n in join.joins(lake).items():
+        print(f"{name}\t{n:,}")
+    return 0
+
+
 def taxonomy(arguments: argparse.Namespace) -> int:
     """``biomedica taxonomy``: the vocabulary as SKOS or JSON."""
     from biomedica_assets.lib.annotate.taxonomy import skos

@@ -264,7 +264,7 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
         _c(
             f"{question}_provenance",
             S,
-            f"{question}: human, model, or propagated and text joined by +; null without answer",
+            f"{question}: human, model, or propagated, text and released:NAME joined by +; null without answer",
             null=True,
         ),
         _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
@@ -296,7 +296,7 @@ LABEL_CLAIMS = Table(
         _c("media_id", S, "image", src="images.media_id"),
         _c("article_id", S, "its article", src="images.article_id"),
         _c("concept_id", S, "concept of the axis kind, wider ones included", src="taxonomy.concept_id"),
-        _c("source", S, "text or propagated; person for what people said of the image itself"),
+        _c("source", S, "text, propagated or released:NAME; person for what people said of the image itself"),
         _c("symbol", S, "how it says so: head, mention, sure, ...; yes for a person"),
         _c("simulated", BOOL, "true if it rests on a simulated vote"),
     ),
@@ -337,6 +337,39 @@ SOURCE_LEADERBOARD = Table(
         _c("brier", F32, "mean squared error of the probability over candidates", null=True),
         _c("coverage", F32, "share of judged images of which the source says something"),
         _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+
+RELEASED_RECORDS = Table(
+    "released_records",
+    "Labels that others released, record by record, with what finds the image: written by `biomedica labels`.",
+    "chunk",
+    ("name", "source", "row"),
+    (
+        _c("name", S, "name under which the labels were taken in"),
+        _c("source", S, "file of the release"),
+        _c("row", I64, "number of the record in it, from 0"),
+        _c("pmcid", I64, "number of the article that the record names"),
+        _c("stem", S, "its file name: lower case, without folder and extension of an image", null=True),
+        _c("caption_digest", pl.UInt64(), "of the first 200 letters and digits of its caption", null=True),
+        _c("phash", pl.UInt64(), "perceptual hash of its picture, made as images.phash", null=True),
+        _c("concepts", STRINGS, "our concepts for its labels", src="taxonomy.concept_id"),
+        _c("trust", F32, "share of the labels that are right, as the definition states"),
+    ),
+)
+
+RELEASED_LABELS = Table(
+    "released_labels",
+    "Labels that others released, joined to our images; the metrics count what did not join, by reason.",
+    "chunk",
+    ("media_id", "name", "concept_id"),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("name", S, "release that says so", src="released_records.name"),
+        _c("concept_id", S, "concept", src="released_records.concepts"),
+        _c("way", S, "how the image was found: file (name), caption or picture"),
+        _c("trust", F32, "share of the labels that are right, as stated", src="released_records.trust"),
+        _c("n_records", I32, "records that say so", src="released_records.row"),
     ),
 )
 
@@ -397,7 +430,7 @@ FIGURE_LABELS = Table(
             "claims",
             CLAIMS,
             "concepts of the axis kind that any source names, with its confidence; 'combined' for all sources together",
-            src="text_labels.concept_id annotations.answer",
+            src="text_labels.concept_id annotations.answer released_labels.concept_id",
         ),
         _c("calibrated", BOOL, "true if confidences were calibrated on an audit sample"),
         _c("simulated", BOOL, "true if any label rests on a simulated vote"),

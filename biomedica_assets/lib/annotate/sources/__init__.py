@@ -6,7 +6,9 @@
 * ``claims``      what each source says of each image of a chunk
 * ``combine``     from claims to one answer per image, hierarchy kept
 * ``trust``       the model's parameters from a sample of all chunks, held against what people said
-* ``released``    labels that others published, joined to our images
+* ``scores``      precision and reach of each rule of the text
+
+Labels that others published come from ``annotate.released``.
 
 What people say of clusters and images is the package around this one. Nothing here knows Dagster.
 """

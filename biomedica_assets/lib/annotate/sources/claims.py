@@ -18,6 +18,7 @@ from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
     IMAGES,
+    RELEASED_LABELS,
     TEXT_LABELS,
     Table,
 )
@@ -25,7 +26,7 @@ from biomedica_assets.lib.tables import (
 ABSENT, UNHEARD = "absent", "unheard"
 STRONG = ("kind", "head", "sure", "likely")
 """Symbols that make a source sure of an image: what it then does not name it calls ``absent``, else ``unheard``."""
-TEXT, VOTES = "text", "propagated"
+TEXT, VOTES, RELEASED = "text", "propagated", "released:"
 BINS = ("sure", "likely", "unsure")
 _CUTS = (0.6, 0.25)  # raw confidence of a cluster's label: two thirds, one third of the way to the next cluster, agreed
 _WEAK = 0.6  # trust of a rule below which a match alone labels nothing: like a heading, it only supports others
@@ -44,13 +45,20 @@ TRUST: dict[str, Mapping[str, float]] = {
     },
     VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.2, UNHEARD: 0.4},
 }
-"""Source -> symbol -> share of yes behind it, believed before counting."""
+"""Source -> symbol -> share of yes behind it, believed before counting; ``trust_of`` knows the sources by name."""
+_OF_RELEASED: Mapping[str, float] = {"sure": 0.88, "likely": 0.8, "unsure": 0.55, ABSENT: 0.3, UNHEARD: 0.45}
+_SURE, _LIKELY = 0.85, 0.7  # stated trust of released labels from which they are
 SCHEMA = pl.Schema({"media_id": pl.String, "concept_id": pl.String, "source": pl.String, "symbol": pl.String})
+
+
+def trust_of(source: str) -> Mapping[str, float]:
+    """Symbol -> share of yes behind it, believed before counting; released labels of any name begin alike."""
+    return _OF_RELEASED if source.startswith(RELEASED) else TRUST[source]
 
 
 def symbols_of(source: str) -> tuple[str, ...]:
     """Symbols of a source in order, ``absent`` and ``unheard`` last."""
-    return tuple(TRUST[source])
+    return tuple(trust_of(source))
 
 
 def of_text(lake: Lake, chunk: str) -> pl.DataFrame:
@@ -88,7 +96,14 @@ def propagated_claims(labels: pl.DataFrame) -> pl.DataFrame:
     return _plain(frame)
 
 
-READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes}
+def of_released(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of labels that others released, each release a source of its own."""
+    found = lake.read_lazy(RELEASED_LABELS, chunk).select("media_id", "concept_id", "name", "trust").collect()
+    source = pl.concat_str(pl.lit(RELEASED), "name")
+    return _plain(found.with_columns(symbol=binned("trust", (_SURE, _LIKELY)), source=source))
+
+
+READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes, RELEASED_LABELS: of_released}
 
 
 def gather(lake: Lake, chunk: str, taxonomy: Taxonomy, *, without: tuple[Table, ...] = ()) -> pl.DataFrame:
@@ -109,7 +124,7 @@ def upward(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
     """The claims and those of the concepts above; of several on one concept the strongest stays."""
     chains = [(c.id, above) for c in taxonomy.concepts.values() if c.axis == "kind" for above in taxonomy.lineage(c.id)]
     lineage = pl.DataFrame(chains, schema={"concept_id": pl.String, "above": pl.String}, orient="row")
-    ranks = {symbol: n for kind in TRUST for n, symbol in enumerate(TRUST[kind])}
+    ranks = {symbol: n for kind in (*TRUST.values(), _OF_RELEASED) for n, symbol in enumerate(kind)}
     return (
         claims.join(lineage, on="concept_id")
         .select(

@@ -13,7 +13,7 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.form import MAX_CONCEPTS
 from biomedica_assets.lib.annotate.sources import weigh
-from biomedica_assets.lib.annotate.sources.claims import ABSENT, STRONG, TRUST, UNHEARD, symbols_of
+from biomedica_assets.lib.annotate.sources.claims import ABSENT, STRONG, UNHEARD, symbols_of, trust_of
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 
 VERSION = "1"
@@ -33,7 +33,7 @@ class Trust:
 
 def believed(sources: list[str]) -> Trust:
     """Trust before anything was counted."""
-    tables = {source: _normal(weigh.belief(list(TRUST[source].values()), 1.0)) for source in sources}
+    tables = {source: _normal(weigh.belief(list(trust_of(source).values()), 1.0)) for source in sources}
     return Trust(dict.fromkeys(LEVELS, tables), {})
 
 

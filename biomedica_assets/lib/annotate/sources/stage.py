@@ -22,6 +22,7 @@ from biomedica_assets.lib.tables import (
     LABEL_CALIBRATION,
     LABEL_TRUST,
     PANELS,
+    RELEASED_LABELS,
     TEXT_LABELS,
 )
 
@@ -33,7 +34,7 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
     taxonomy = load()
     wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
     optional = [(LABEL_CALIBRATION, None), (LABEL_TRUST, None)]
-    optional += [(table, chunk) for table in (TEXT_LABELS,)]
+    optional += [(table, chunk) for table in (TEXT_LABELS, RELEASED_LABELS)]
     wanted += [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
     inputs = lake.inputs(*wanted)
     assignments = lake.read(CLUSTERS, chunk)

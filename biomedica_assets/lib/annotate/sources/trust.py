@@ -16,7 +16,7 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
 from biomedica_assets.lib.annotate.sources import weigh
-from biomedica_assets.lib.annotate.sources.claims import TRUST, gather, symbols_of
+from biomedica_assets.lib.annotate.sources.claims import gather, symbols_of, trust_of
 from biomedica_assets.lib.annotate.sources.combine import (
     COMBINED,
     LEVELS,
@@ -39,6 +39,7 @@ from biomedica_assets.lib.tables import (
     IMAGES,
     LABEL_CLAIMS,
     LABEL_TRUST,
+    RELEASED_LABELS,
     SOURCE_LEADERBOARD,
     TEXT_LABELS,
     Table,
@@ -51,7 +52,7 @@ LEAST_SHARED = 200  # candidates of which two sources speak; below, agreement sa
 LEAST_JUDGED = 30  # candidates that people judged from which one source alone is counted
 BELIEF = 20.0  # pseudo-counts a symbol where people judged images
 BLIND = 0.25  # share of the candidates as pseudo-counts where nobody did: two sources cannot tell who errs
-READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS)
+READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS, RELEASED_LABELS)
 
 
 def verdicts_of_people(votes: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
@@ -147,7 +148,7 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
             # where people judged, theirs alone counts: what they did not judge would pull the fit towards itself
             keep = ~np.isnan(gold) if n_gold >= LEAST_JUDGED else np.ones(mine.height, dtype=bool)
             classes = mine["concept_id"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
-            beliefs = {s: weigh.belief(list(TRUST[s].values()), strength) for s in sources}
+            beliefs = {s: weigh.belief(list(trust_of(s).values()), strength) for s in sources}
             found = weigh.fit({s: a[keep] for s, a in heard.items()}, beliefs, classes=classes[keep], gold=gold[keep])
             tables = found.tables
             for concept, share in zip(concepts, found.prior, strict=False):
