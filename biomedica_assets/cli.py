@@ -307,6 +307,7 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "Take in labels that others released, or say what became of those taken in: joined by file name, caption or "
         "picture, or why not. Parquet, CSV, JSON lines and WebDataset tars, local or streamed; a file that was read "
         "is not read again.",
+        on_data=True,
     )  # fmt: skip
     labels.add_argument("--read", nargs="+", metavar="FILE|URL", help="files of the release")
     labels.add_argument("--name", default="biomedica", help="of the release, in provenance as released:NAME")
