@@ -36,6 +36,7 @@ def annotate(arguments: argparse.Namespace) -> int:
             overlap=arguments.overlap,
             audit_per_label=arguments.audit,
             seed=values.seed,
+            ready=lambda address: print(f"The page is at {address}; Ctrl-C ends it, votes are kept.", flush=True),
         )
     finally:
         with instance.open_instance(values) as dagster_instance:

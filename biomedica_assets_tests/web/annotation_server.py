@@ -62,7 +62,7 @@ def free_port() -> int:
 def log_in(url: str, name: str) -> httpx.Client:
     """A client with a session and its CSRF token, the way a browser gets them."""
     client = httpx.Client(base_url=url, headers={"origin": url}, timeout=120)
-    assert client.post("/login", data={"name": name}).status_code == 303
+    assert client.post("/login", data={"name": name, "new": "yes"}).status_code == 303
     page = client.get("/").text
     client.headers["x-csrf-token"] = page.split('data-csrf="')[1].split('"')[0]
     return client

@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from biomedica_assets.lib.annotate.annotators import Register
@@ -40,10 +42,14 @@ def client_of(lake: Lake, **options) -> TestClient:
 
 
 def log_in(client: TestClient, name: str, token: str | None = None) -> TestClient:
-    data = {"name": name} | ({"token": token} if token else {})
+    data = {"name": name, "new": "yes"} | ({"token": token} if token else {})
     assert client.post("/login", data=data, headers=HOME).status_code == 303
     client.headers["x-csrf-token"] = re.search(r'data-csrf="([0-9a-f]{64})"', client.get("/").text)[1]
     return client
+
+
+def adjudicator(lake: Lake, name: str) -> TestClient:
+    return log_in(client_of(lake), name, Register(lake.root).issue_token(name, adjudicator=True))
 
 
 def vote(number: int = 1, cluster: int | str = 1, answer: dict | None = None, mode: str = "label") -> dict:
@@ -281,6 +287,7 @@ def test_the_next_item_is_the_first_without_a_vote_and_work_resumes_there(lake, 
 
 
 def test_disputes_reach_the_adjudication_queue_and_leave_it_when_settled(lake, ada):
+    dora = adjudicator(lake, "dora")
     for name, answer in (("ada", BAR), ("ben", BAR), ("cleo", MICRO)):
         log_in(client_of(lake), name).post(
             "/api/vote", json=vote(1, 1, answer) | {"vote_id": f"{name}-0001"}, headers=HOME
@@ -289,12 +296,75 @@ def test_disputes_reach_the_adjudication_queue_and_leave_it_when_settled(lake, a
         log_in(client_of(lake), name).post(
             "/api/vote", json=vote(1, 2, answer) | {"vote_id": f"{name}-0002"}, headers=HOME
         )
-    item = ada.get("/api/item?mode=adjudicate").json()
-    assert (item["id"], item["open"], item["disputes"]) == (2, ["local"], 1)
+    item = dora.get("/api/item?mode=adjudicate").json()
+    assert (item["id"], item["open"], item["disputes"], item["own_disputes"]) == (2, ["local"], 1, 0)
     assert [v["annotator"] for v in item["votes"]] == ["ada", "ben", "cleo"]
     assert item["votes"][1]["labels"]["local"] == ["line plot"]
-    assert ada.post("/api/vote", json=vote(9, 2, LINE, "adjudicate"), headers=HOME).json()["saved"]
-    assert ada.get("/api/item?mode=adjudicate").json()["id"] is None
+    assert dora.post("/api/vote", json=vote(9, 2, LINE, "adjudicate"), headers=HOME).json()["saved"]
+    assert dora.get("/api/item?mode=adjudicate").json()["id"] is None
+
+
+def test_nobody_settles_a_dispute_of_their_own(lake):
+    """Ada may adjudicate, and is a party to cluster 2: it waits for somebody else, whatever she asks for."""
+    ada = adjudicator(lake, "ada")
+    for client, answer in (
+        (ada, BAR),
+        (log_in(client_of(lake), "ben"), LINE),
+        (log_in(client_of(lake), "cleo"), MICRO),
+    ):
+        name = "abc"[[BAR, LINE, MICRO].index(answer)]
+        client.post("/api/vote", json=vote(1, 2, answer) | {"vote_id": f"party-000{name}"}, headers=HOME)
+    item = ada.get("/api/item?mode=adjudicate").json()
+    assert (item["id"], item["disputes"], item["own_disputes"]) == (None, 0, 1)
+    refused = ada.get("/api/item?mode=adjudicate&id=2")
+    assert (refused.status_code, "somebody else settles" in refused.json()["problem"]) == (403, True)
+    assert ada.post("/api/vote", json=vote(9, 2, BAR, "adjudicate"), headers=HOME).status_code == 403
+    assert adjudicator(lake, "dora").get("/api/item?mode=adjudicate").json()["id"] == 2
+
+
+def test_a_mistyped_name_becomes_nobody_and_a_new_one_no_adjudicator(lake, ada):
+    client = client_of(lake)
+    asked = client.post("/login", data={"name": "adda"}, headers=HOME)
+    assert asked.status_code == 409
+    assert "Nobody has labelled as <b>adda</b> yet. Who has: ada." in asked.text
+    assert list(Register(lake.root).all()) == ["ada"]
+    log_in(client, "adda")
+    assert {name: who.adjudicator for name, who in Register(lake.root).all().items()} == {"ada": False, "adda": False}
+    assert "Adjudicate" not in client.get("/").text
+
+
+def test_a_name_with_a_token_is_asked_for_it_on_loopback(lake):
+    Register(lake.root).issue_token("ada")
+    page = client_of(lake).post("/login", data={"name": "ada"}, headers=HOME)
+    assert (page.status_code, 'name="token"' in page.text) == (403, True)
+
+
+def test_an_image_that_is_labelled_alone_leaves_the_progress_as_it_was(lake, ada):
+    ada.post("/api/vote", json=vote(1, 0), headers=HOME)
+    before = ada.get("/api/item?mode=label").json()["progress"]
+    alone = ada.get("/api/item?mode=override&id=m001-02&from=label").json()
+    assert alone["progress"] == before == {"done": 1, "total": 4}
+    ada.post("/api/vote", json=vote(2, "m001-02", MICRO, "override"), headers=HOME)
+    assert ada.get("/api/item?mode=label").json()["progress"] == before
+    again = ada.get("/api/item?mode=override&id=m001-02&from=label").json()
+    assert again["answer"]["local"] == MICRO["local"]
+
+
+def test_a_picture_links_to_its_article(lake, ada):
+    picture = ada.get("/api/item?mode=label&id=1").json()["pictures"][0]
+    pmcid = picture["article"].partition(".")[0]
+    assert picture["link"] == f"https://pmc.ncbi.nlm.nih.gov/articles/{pmcid}/"
+
+
+def test_a_concept_shows_its_place_and_examples_of_other_clusters(lake, ada):
+    ada.post("/api/vote", json=vote(1, 1, BAR), headers=HOME)
+    found = ada.get("/api/concept?id=kind-bar-plot&item=2").json()
+    assert (found["label"], found["path"]) == ("bar plot", "plot or chart")
+    assert set(found["pictures"]) <= {f"m001-0{n}" for n in range(3)}
+    assert found["pictures"]
+    assert ada.get("/api/concept?id=kind-bar-plot&item=1").json()["pictures"] == []  # a vote on it is no example
+    assert "MRI" in ada.get("/api/concept?id=kind-magnetic-resonance").json()["alt"]
+    assert ada.get("/api/concept?id=kind-nothing").status_code == 400
 
 
 def test_only_adjudicators_adjudicate(lake):
@@ -325,9 +395,10 @@ def test_headers_forbid_inline_scripts_frames_and_sniffing(lake, ada):
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-    cookie = client_of(lake).post("/login", data={"name": "ben"}, headers=HOME).headers["set-cookie"].lower()
+    ben = {"name": "ben", "new": "yes"}
+    cookie = client_of(lake).post("/login", data=ben, headers=HOME).headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie
-    secure = client_of(lake, secure=True).post("/login", data={"name": "ben"}, headers=HOME).headers["set-cookie"]
+    secure = client_of(lake, secure=True).post("/login", data=ben, headers=HOME).headers["set-cookie"]
     assert "secure" in secure.lower()
 
 
@@ -370,6 +441,27 @@ def test_other_addresses_demand_tokens(lake, host):
         serve(lake, host=host, tokens=False)
     with pytest.raises(PermanentFailure, match="nobody has one"):
         serve(lake, host=host)
+
+
+def test_the_address_is_told_once_the_port_is_bound(lake, monkeypatch):
+    said: list[str] = []
+    bound: list[int] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _self, sockets: bound.append(sockets[0].getsockname()[1]))
+    serve(lake, port=0, ready=said.append)
+    assert said == [f"http://127.0.0.1:{bound[0]}"]
+
+
+def test_a_taken_port_a_foreign_host_and_a_missing_certificate_are_one_line_each(lake, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(PermanentFailure, match=r"port \d+ of 127.0.0.1 is taken.* is free: --port \d+"):
+            serve(lake, port=other.getsockname()[1])
+    with pytest.raises(PermanentFailure, match=r"--certificate .*absent.pem is no file"):
+        serve(lake, port=0, certificate=tmp_path / "absent.pem")
+    Register(lake.root).issue_token("ada")
+    with pytest.raises(PermanentFailure, match=r"no-such-host[.]invalid is no address of this machine"):
+        serve(lake, host="no-such-host.invalid", port=0, tls_proxy=True)
 
 
 def test_every_address_at_once_needs_a_name(lake):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import expect
 
+from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.store.lake import Lake
@@ -228,6 +229,7 @@ def test_a_dispute_is_settled_in_the_same_page_with_keys(lake, page):
             raw = {"vote_id": f"dispute-{name}", "mode": "label", "id": 4, "answer": answer, "seconds": 1}
             with contextlib.closing(log_in(server.url, name)) as client:
                 assert client.post("/api/vote", json=raw).status_code == 200
+        Register(lake.root).ensure("ada", "human", adjudicator=True)
         start(page, server, "ada")
         assert page.inner_text("#disputes") == "(1)"
         page.goto(f"{server.url}/?mode=adjudicate")
@@ -238,6 +240,67 @@ def test_a_dispute_is_settled_in_the_same_page_with_keys(lake, page):
         expect(page.locator("#item-title")).to_have_text("Nothing waits for adjudication.")
     ruling = next(v for v in box_of(lake).active() if v.task == "adjudication")
     assert ruling.answer.given("local") == ("kind-line-plot",)
+
+
+@pytest.mark.ui
+def test_zoom_comes_closer_moves_and_fits_again_and_names_the_article(lake, page):
+    with Server(lake.root) as server:
+        start(page, server, "ada")
+        page.keyboard.press("z")
+        expect(page.locator("#zoom-image")).to_have_js_property("naturalWidth", 240)
+        assert page.get_attribute("#zoom-article", "href").startswith("https://pmc.ncbi.nlm.nih.gov/articles/PMC")
+        fitted = page.locator("#zoom-image").bounding_box()
+        for _ in range(4):
+            page.keyboard.press("+")
+        expect(page.locator("#zoom-level")).to_contain_text(re.compile("2[.]4 . enlarged"))
+        expect(page.locator("#zoom-image")).to_have_attribute("src", re.compile("size=whole"))
+        close = page.locator("#zoom-image").bounding_box()
+        assert close["width"] == pytest.approx(fitted["width"] * 1.25**4, rel=0.01)
+        page.mouse.move(400, 300)
+        page.mouse.down()
+        page.mouse.move(460, 330)
+        page.mouse.up()
+        moved = page.locator("#zoom-image").bounding_box()
+        assert (moved["x"] - close["x"], moved["y"] - close["y"]) == pytest.approx((60, 30), abs=1)
+        page.mouse.wheel(0, 120)
+        expect(page.locator("#zoom-level")).to_contain_text(re.compile("2[.]0 . enlarged"))
+        page.keyboard.press("0")
+        assert page.locator("#zoom-image").bounding_box() == fitted
+
+
+@pytest.mark.ui
+def test_an_image_labelled_alone_leads_back_to_its_cluster_with_the_answer_begun(lake, page):
+    with Server(lake.root) as server:
+        start(page, server, "ada")
+        cluster = shown_cluster(page)
+        page.keyboard.press("m")
+        page.keyboard.press("3")
+        page.keyboard.press("z")
+        page.keyboard.press("o")
+        expect(page.locator("#item-title")).to_have_text(re.compile("on its own"))
+        assert page.inner_text("#progress-text") == "0 of 10 done"
+        page.keyboard.press("s")
+        choose(page, "l", "bar pl")
+        page.keyboard.press("Enter")
+        expect(page.locator("#item-title")).to_have_text(re.compile(rf"Cluster {cluster} "))
+        says(page, "keeps its own labels")
+        assert page.is_checked("[value=panel-multiple-images]")
+        assert page.inner_text("#progress-text") == "0 of 10 done"
+
+
+@pytest.mark.ui
+def test_a_concept_is_explained_where_it_is_chosen(lake, page):
+    raw = {"vote_id": "example-0001", "mode": "label", "id": 4, "answer": BAR, "seconds": 1}
+    with Server(lake.root) as server:
+        with contextlib.closing(log_in(server.url, "ada")) as client:
+            assert client.post("/api/vote", json=raw).status_code == 200
+        start(page, server, "ada")
+        page.keyboard.press("l")
+        page.keyboard.type("bar pl")
+        expect(page.locator("#concept h2")).to_have_text("bar plot")
+        expect(page.locator("#concept .examples img")).to_have_count(2)
+        page.keyboard.press("Escape")
+        expect(page.locator("#concept")).to_be_hidden()
 
 
 def test_kill_minus_nine_in_a_storm_of_a_thousand_votes_loses_no_confirmed_vote(lake):

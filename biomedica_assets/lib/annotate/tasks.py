@@ -46,12 +46,14 @@ class Picture:
         role: central, border, random; ``single`` for an image that is judged alone.
         caption: of its figure, None if it has none.
         path: file below the data directory, None if the image is no longer in ``images``.
+        article_id: ``PMC123.1``, None if the image is no longer in ``images``.
     """
 
     media_id: str
     role: str
     caption: str | None
     path: str | None
+    article_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def read_sheets(lake: Lake, audit: Sequence[str] = ()) -> Sheets:
     ids = pl.Series("media_id", [*sheets["media_id"], *audit]).unique()
     images = lake.scan(IMAGES).filter(pl.col("media_id").is_in(ids.implode())).collect()
     paths: dict[str, str] = dict(images.select("media_id", "path").iter_rows())
+    articles: dict[str, str] = dict(images.select("media_id", "article_id").iter_rows())
     sheets = sheets.with_columns(_order=pl.col("role").replace_strict(ROLE_ORDER, default=9)).sort(
         "cluster", "_order", "rank"
     )
@@ -101,14 +104,15 @@ def read_sheets(lake: Lake, audit: Sequence[str] = ()) -> Sheets:
     for row in sheets.iter_rows(named=True):
         shown = clusters.setdefault(row["cluster"], [])
         if all(picture.media_id != row["media_id"] for picture in shown):  # small clusters draw an image in two roles
-            shown.append(Picture(row["media_id"], row["role"], row["caption"], paths.get(row["media_id"])))
+            media_id = row["media_id"]
+            shown.append(Picture(media_id, row["role"], row["caption"], paths.get(media_id), articles.get(media_id)))
         sizes[row["cluster"]] = row["n_images"]
     pictures = {picture.media_id: picture for shown in clusters.values() for picture in shown}
     if audit:
         figures = images.filter(pl.col("media_id").is_in(list(audit))).select("media_id", "figure_id")
         text = lake.scan(CAPTIONS).select("figure_id", "caption").join(figures.lazy(), on="figure_id").collect()
         captions: dict[str, str] = dict(text.select("media_id", "caption").iter_rows())
-        singles = [Picture(i, "single", captions.get(i), paths.get(i)) for i in audit if i in paths]
+        singles = [Picture(i, "single", captions.get(i), paths.get(i), articles.get(i)) for i in audit if i in paths]
         pictures |= {picture.media_id: picture for picture in singles if picture.media_id not in pictures}
     frozen = {cluster: tuple(shown) for cluster, shown in clusters.items()}
     known = tuple(i for i in audit if i in pictures)

@@ -6,6 +6,7 @@ turns requests into calls and errors into answers a person can act on.
 
 from __future__ import annotations
 
+import difflib
 import json
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from biomedica_assets.lib.annotate.annotators import Annotator
+from biomedica_assets.lib.annotate.annotators import Annotator, check_name
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.consensus import Rules
 from biomedica_assets.lib.annotate.form import guideline
@@ -80,6 +81,7 @@ def create_app(
         Route("/guideline", page.guideline),
         Route("/api/vocabulary", page.vocabulary),
         Route("/api/item", page.item),
+        Route("/api/concept", page.concept),
         Route("/api/vote", page.vote, methods=["POST"]),
         Route("/api/undo", page.undo, methods=["POST"]),
         Route("/api/logout", page.logout, methods=["POST"]),
@@ -87,6 +89,19 @@ def create_app(
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)])
+
+
+class _TokenAsked(PermanentFailure):
+    """The name has a token, and this is not it."""
+
+
+class _NewName(PermanentFailure):
+    """Nobody has this name yet; ``people`` are those who are known, the most similar names first."""
+
+    def __init__(self, name: str, people: list[str]) -> None:
+        super().__init__(name)
+        likely = difflib.get_close_matches(name, people, n=3)
+        self.people = [*likely, *sorted(set(people) - set(likely))][:12]
 
 
 class _Page:
@@ -107,16 +122,20 @@ class _Page:
     def login_form(self, request: Request) -> Response:
         """Ask who it is."""
         del request
-        return _html("login.html", tokens=self._tokens, problem=None)
+        return self._ask()
 
     async def login(self, request: Request) -> Response:
-        """Check name and token, then start a session."""
+        """Check name and token, then start a session; a name that nobody has yet is asked about once more."""
         form = await request.form(max_files=0, max_fields=4)
         name, token = str(form.get("name", "")).strip(), str(form.get("token", "")).strip()
         try:
-            who = await run_in_threadpool(self._prove, name, token)
+            who = await run_in_threadpool(self._prove, name, token, is_new=form.get("new") == "yes")
+        except _NewName as new:
+            page = self._ask(name=name, new=True, people=new.people)
+            page.status_code = 409
+            return page
         except PermanentFailure as error:
-            page = _html("login.html", tokens=self._tokens or bool(token), problem=str(error))
+            page = self._ask(name=name, problem=str(error), token=bool(token) or isinstance(error, _TokenAsked))
             page.status_code = 403
             return page
         answer = RedirectResponse("/", 303)
@@ -130,15 +149,23 @@ class _Page:
         )
         return answer
 
-    def _prove(self, name: str, token: str) -> Annotator:
+    def _ask(self, *, token: bool = False, **said: object) -> HTMLResponse:
+        return _html("login.html", tokens=self._tokens or token, **said)
+
+    def _prove(self, name: str, token: str, *, is_new: bool) -> Annotator:
+        """Who it is. A new name labels and never settles disputes: that right is given by the command alone."""
         register = self._desk.box.register
-        known = register.all().get(name)
+        everybody = register.all()
+        known = everybody.get(name)
         if self._tokens or (known and known.digest):
             who = register.verify(name, token)
             if who is None:
-                raise PermanentFailure("Name and token do not belong together. Ask the person who gave you the token.")
+                raise _TokenAsked("Name and token do not belong together. Ask the person who gave you the token.")
             return who
-        return register.ensure(name, "human", adjudicator=True)
+        people = [other.name for other in everybody.values() if other.source == "human"]
+        if known is None and people and not is_new:
+            raise _NewName(check_name(name), people)
+        return register.ensure(name, "human")
 
     def guideline(self, request: Request) -> Response:
         """The guideline in force."""
@@ -158,7 +185,13 @@ class _Page:
         if mode not in MODES:
             raise HTTPException(400, "There is no such mode.")
         session = self._who(request)
-        return _answer(lambda: self._desk.item(session.annotator, mode, query.get("id"), skip=query.get("skip")))
+        wanted, skip, back = query.get("id"), query.get("skip"), query.get("from")
+        return _answer(lambda: self._desk.item(session.annotator, mode, wanted, skip=skip, back=back))
+
+    def concept(self, request: Request) -> Response:
+        """What a concept means, and pictures that people gave it to."""
+        session, query = self._who(request), request.query_params
+        return _answer(lambda: self._desk.concept(session.annotator, query.get("id", ""), query.get("item")))
 
     async def vote(self, request: Request) -> Response:
         """Save a vote."""
@@ -183,7 +216,8 @@ class _Page:
         found = self._desk.sheets.pictures.get(request.path_params["media_id"])
         if found is None or found.path is None:
             raise HTTPException(404, "There is no such picture.")
-        make = pictures.thumbnail if request.query_params.get("size") == "thumb" else pictures.full
+        sizes = {"thumb": pictures.thumbnail, "whole": pictures.whole}
+        make = sizes.get(request.query_params.get("size", ""), pictures.full)
         try:
             data, media_type = make(self._root / found.path)
         except pictures.NoPicture as error:
@@ -228,8 +262,8 @@ def _answer(call: Callable[[], dict[str, Any]]) -> Response:
         return JSONResponse({"problem": str(error)}, 400)
 
 
-def _html(name: str, **values: object) -> HTMLResponse:
-    return HTMLResponse(_PAGES.get_template(name).render(**values))
+def _html(template: str, /, **values: object) -> HTMLResponse:
+    return HTMLResponse(_PAGES.get_template(template).render(**values))
 
 
 def _blocks(text: str) -> list[tuple[str, list[tuple[bool, str]]]]:

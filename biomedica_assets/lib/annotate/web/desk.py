@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,11 @@ from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.annotate.votes import InvalidVote, Vote, read_vote
 
 MODES = {"label": "label", "adjudicate": "adjudication", "audit": "audit", "override": "override"}
+
+
+EXAMPLES = 4
+_PARTY = "You have a vote on this cluster: somebody else settles the dispute."
+ARTICLES = "https://pmc.ncbi.nlm.nih.gov/articles/"
 
 
 class NotAllowed(InvalidVote):
@@ -72,7 +78,7 @@ class Desk:
         if mode == "audit":
             return list(self.sheets.audit)
         if mode == "adjudicate":
-            return list(self.disputes()) if who.adjudicator else []
+            return [c for c in self.disputes() if not self._has_labelled(who, c)] if who.adjudicator else []
         people = [name for name, entry in self.box.register.all().items() if entry.source == "human"]
         return [c for c in self._order if who.name in assigned(c, people, self._overlap, self._seed)]
 
@@ -91,6 +97,13 @@ class Desk:
                 self._disputes = (seen, found)
             return self._disputes[1]
 
+    def _has_labelled(self, who: Annotator, cluster: int | str | None) -> bool:
+        """Whether a person is a party to what people say of a cluster: nobody settles a dispute of their own."""
+        return any(
+            vote.annotator == who.name and vote.item == ("label", cluster, self.sheets.model)
+            for vote in self.box.active()
+        )
+
     def mine(self, who: Annotator) -> dict[tuple[str, int | str], Vote]:
         """A person's active votes on what is shown here, by (task or ``image``, id)."""
         return {
@@ -99,7 +112,9 @@ class Desk:
             if vote.annotator == who.name and vote.cluster_model == self.sheets.model
         }
 
-    def item(self, who: Annotator, mode: str, wanted: str | None = None, *, skip: str | None = None) -> dict[str, Any]:
+    def item(
+        self, who: Annotator, mode: str, wanted: str | None = None, *, skip: str | None = None, back: str | None = None
+    ) -> dict[str, Any]:
         """What the page shows: an item, the pictures, earlier answers, progress.
 
         Args:
@@ -107,27 +122,35 @@ class Desk:
             mode: label, adjudicate, audit or override.
             wanted: id of an item; None takes the next one without a vote of this person.
             skip: start looking after this item, for moving on without an answer.
+            back: for override, the mode from which the image was picked, whose progress goes on being shown.
 
         Raises:
-            NotAllowed: the person is no adjudicator.
+            NotAllowed: the person is no adjudicator, or has a vote on the cluster to settle.
             InvalidVote: there is no such item.
         """
         self.box.refresh()
         if mode == "adjudicate" and not who.adjudicator:
             raise NotAllowed(f"{who.name} is no adjudicator")
-        queue, mine = self.queue(who, mode), self.mine(who)
-        role = "image" if mode in {"audit", "override"} else MODES[mode]
+        # An image that is labelled alone is a detour: the work that it was picked from goes on being counted.
+        work = (back if back in MODES and back != "override" else "label") if mode == "override" else mode
+        queue, mine = self.queue(who, work), self.mine(who)
+        role = "image" if work == "audit" else MODES[work]
         open_ = [i for i in queue if (role, i) not in mine]
         progress = {"done": len(queue) - len(open_), "total": len(queue)}
-        if mode == "adjudicate":
+        if work == "adjudicate":
             progress = {"done": sum(key[0] == role for key in mine), "total": len(queue)}
             open_ = queue  # a ruling takes the cluster off the queue by itself
         item_id = self._find(mode, wanted) if wanted is not None else _next(queue, open_, skip)
-        shown: dict[str, Any] = {"mode": mode, "progress": progress, "disputes": len(self.disputes())}
+        if mode == "adjudicate" and self._has_labelled(who, item_id):
+            raise NotAllowed(_PARTY)
+        disputes = self.queue(who, "adjudicate")
+        shown: dict[str, Any] = {"mode": mode, "progress": progress, "disputes": len(disputes)}
+        if who.adjudicator:
+            shown["own_disputes"] = len(self.disputes()) - len(disputes)
         shown |= {"id": item_id, "model": self.sheets.model, "pictures": []}
         if item_id is None:
             return shown
-        earlier = mine.get((role, item_id))
+        earlier = mine.get(("image" if mode in {"audit", "override"} else role, item_id))
         shown["answer"] = earlier.answer.as_json() if earlier and earlier.answer else None
         shown["pictures"] = [_picture(p) for p in self._pictures(item_id)]
         shown["size"] = self.sheets.sizes.get(item_id, 1) if isinstance(item_id, int) else 1
@@ -156,6 +179,8 @@ class Desk:
         if mode == "adjudicate" and not who.adjudicator:
             raise NotAllowed(f"{who.name} is no adjudicator")
         item_id = self._find(mode, str(raw.get("id")))
+        if mode == "adjudicate" and self._has_labelled(who, item_id):
+            raise NotAllowed(_PARTY)
         on_image = mode in {"audit", "override"}
         vote = self._checked(
             who,
@@ -203,6 +228,44 @@ class Desk:
         item_id = last.media_id if last.media_id is not None else last.cluster
         return {"undone": last.vote_id, "mode": mode, "id": item_id, "answer": last.answer.as_json()}
 
+    def concept(self, who: Annotator, concept_id: str, item: str | None) -> dict[str, Any]:
+        """What a concept means, and pictures of clusters that people gave it to.
+
+        Args:
+            who: the person.
+            concept_id: which concept.
+            item: id of what is being labelled: votes on it are no example.
+
+        Returns:
+            ``label``, ``path``, ``alt``, ``note``, ``narrower`` (labels), and ``pictures`` (ids, at most EXAMPLES, of
+            the clusters with most such votes).
+
+        Raises:
+            InvalidVote: there is no such concept.
+        """
+        del who
+        if concept_id not in self.taxonomy:
+            raise InvalidVote(f"there is no concept {concept_id[:60]!r}")
+        concept = self.taxonomy.get(concept_id)
+        given: Counter[int] = Counter()
+        for vote in self.box.active():
+            at = vote.cluster
+            if vote.answer and at is not None and vote.cluster_model == self.sheets.model and str(at) != item:
+                given[at] += any(concept_id in ids for ids in vote.answer.concepts.values())
+        pictures: list[str] = []
+        for at, n in sorted(given.items(), key=lambda entry: (-entry[1], entry[0])):
+            there = [p.media_id for p in self.sheets.clusters.get(at, ()) if p.path is not None]
+            pictures += there[:2] if n else []
+        return {
+            "id": concept.id,
+            "label": concept.label,
+            "path": _path(self.taxonomy, concept.id),
+            "alt": list(concept.alt),
+            "note": concept.note,
+            "narrower": self.taxonomy.labels(self.taxonomy.narrower(concept_id)),
+            "pictures": pictures[:EXAMPLES],
+        }
+
     def _checked(self, who: Annotator, raw: dict[str, Any], **fields: Any) -> Vote:
         now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
         record = {
@@ -244,7 +307,16 @@ class Desk:
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    return {"id": picture.media_id, "role": picture.role, "caption": picture.caption, "there": picture.path is not None}
+    # The article's page at PMC knows no versions: PMC123.1 is at PMC123.
+    pmcid = (picture.article_id or "").partition(".")[0]
+    return {
+        "id": picture.media_id,
+        "role": picture.role,
+        "caption": picture.caption,
+        "there": picture.path is not None,
+        "article": picture.article_id,
+        "link": f"{ARTICLES}{pmcid}/" if pmcid else None,
+    }
 
 
 def _path(taxonomy: Taxonomy, concept_id: str) -> str:

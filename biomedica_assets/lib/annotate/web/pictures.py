@@ -16,6 +16,7 @@ from biomedica_assets.lib.images.canonical import is_plain, open_canonical
 
 THUMB = 280
 FULL = 2000
+WHOLE = 12_000
 _AS_IS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
 
 
@@ -35,13 +36,26 @@ def thumbnail(path: Path) -> tuple[bytes, str]:
 
 def full(path: Path) -> tuple[bytes, str]:
     """The file as it is if a browser can show it and it is not huge, else a JPEG of at most FULL pixels a side."""
+    return _up_to(path, FULL)
+
+
+def whole(path: Path) -> tuple[bytes, str]:
+    """Like ``full``, with every pixel of a picture of up to WHOLE pixels a side, for looking closely.
+
+    Raises:
+        NoPicture: the file is missing or not decodable.
+    """
+    return _up_to(path, WHOLE)
+
+
+def _up_to(path: Path, side: int) -> tuple[bytes, str]:
     try:
         with Image.open(path) as image:
-            if image.format in _AS_IS and max(image.size) <= FULL and (is_plain(image) or image.format == "GIF"):
+            if image.format in _AS_IS and max(image.size) <= side and (is_plain(image) or image.format == "GIF"):
                 return path.read_bytes(), _AS_IS[image.format]
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise NoPicture(f"{path.name} cannot be shown: {error}") from error
-    return _render(path, FULL)
+    return _render(path, side)
 
 
 def _render(path: Path, side: int) -> tuple[bytes, str]:

@@ -5,13 +5,17 @@ The rule: loopback without tokens is for the person at this machine; any other a
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.web.app import create_app
 from biomedica_assets.lib.annotate.web.guard import LOOPBACK_HOSTS, is_loopback
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.machine import free_port
 from biomedica_assets.lib.store.lake import Lake
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ def serve(
     overlap: int = 3,
     audit_per_label: int = 0,
     seed: int = 0,
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the annotation page until interrupted.
 
@@ -45,9 +50,11 @@ def serve(
         overlap: people per cluster.
         audit_per_label: images per label in the audit.
         seed: of assignment, order of work and audit sample.
+        ready: told the page's address once the port is bound.
 
     Raises:
-        PermanentFailure: tokens are refused for a public address, or nobody has one.
+        PermanentFailure: tokens are refused for a public address, or nobody has one; a file of the certificate is not
+            there; the address or the port cannot be had.
     """
     import uvicorn
 
@@ -56,9 +63,14 @@ def serve(
     if not local and not ask:
         raise PermanentFailure(f"{host} can be reached by others, so annotators need tokens; leave tokens on")
     if ask and not any(entry.digest for entry in Register(lake.root).all().values()):
-        raise PermanentFailure("tokens are asked for but nobody has one; issue one first (annotators add NAME)")
+        raise PermanentFailure(
+            "tokens are asked for but nobody has one; issue one first: biomedica annotators --add NAME"
+        )
     if host in {"0.0.0.0", "::"} and not public_names:  # noqa: S104 - compared, not bound
         raise PermanentFailure(f"{host} is every address; say under which names people reach the page (public_names)")
+    for what, path in (("certificate", certificate), ("key", key)):
+        if path is not None and not path.is_file():
+            raise PermanentFailure(f"--{what} {path} is no file; name the PEM file of the {what}")
     if not local and certificate is None and not tls_proxy:
         LOG.warning("%s is served without TLS: put a TLS proxy in front, or give a certificate", host)
     hosts = (*(LOOPBACK_HOSTS if local else ()), host.lower(), *(name.lower() for name in public_names))
@@ -71,13 +83,42 @@ def serve(
         audit_per_label=audit_per_label,
         seed=seed,
     )
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_level="warning",
         server_header=False,
         proxy_headers=False,
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
+    with _bound(host, port) as listening:
+        if ready is not None:
+            name = (public_names or (host,))[0]
+            shown = f"[{name}]" if ":" in name else name
+            scheme = "https" if certificate is not None else "http"
+            ready(f"{scheme}://{shown}:{listening.getsockname()[1]}")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the address, or one line that says why there is none."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise PermanentFailure(f"--host {host} is no address of this machine: {error.strerror}") from error
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        if error.errno != errno.EADDRINUSE:
+            raise PermanentFailure(
+                f"{host}:{port} cannot be had: {error.strerror}; give another --host or --port"
+            ) from error
+        free = free_port(port)
+        raise PermanentFailure(
+            f"port {port} of {host} is taken, perhaps by another page"
+            + (f"; {free} is free: --port {free}" if free else "")
+        ) from error
+    return made

@@ -1,7 +1,9 @@
 // The annotation page: shows one item, reads the form, moves on. Saving is ledger.js, choosing concepts typeahead.js.
 
+import { ConceptCard } from "/static/concept.js";
 import { Ledger, Unreachable, newId } from "/static/ledger.js";
 import { Typeahead } from "/static/typeahead.js";
+import { Zoom } from "/static/zoom.js";
 
 const $ = (id) => document.getElementById(id);
 const page = $("page");
@@ -13,6 +15,9 @@ let item = null;
 let began = 0;
 let current = -1;
 let busy = false;
+let cameFrom = null; // mode and id from which an image was picked to be labelled alone
+const zoomed = new Zoom($("zoom-stage"), $("zoom-image"), $("zoom-level"));
+const card = new ConceptCard($("concept"), (path) => ledger.get(path), () => item?.id);
 
 function status(text, kind = "") {
   $("status").textContent = text;
@@ -93,15 +98,19 @@ const draftKey = () => `${item.model}:${mode}:${item.id}`;
 // ---- showing an item
 
 async function open(wanted = {}) {
-  const query = new URLSearchParams({ mode, ...wanted });
+  if (mode !== "override") cameFrom = null;
+  const query = new URLSearchParams({ mode, ...(cameFrom ? { from: cameFrom.mode } : {}), ...wanted });
   item = await ledger.get(`/api/item?${query}`);
   began = performance.now();
   for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
   if ($("disputes")) $("disputes").textContent = item.disputes ? `(${item.disputes})` : "";
   const { done, total } = item.progress;
   $("progress").max = Math.max(total, 1);
-  $("progress").value = mode === "adjudicate" ? (total ? 0 : 1) : done;
-  $("progress-text").textContent = mode === "adjudicate" ? `${total} to settle, ${done} settled by you` : `${done} of ${total} done`;
+  const work = cameFrom?.mode ?? mode;
+  $("progress").value = work === "adjudicate" ? (total ? 0 : 1) : done;
+  $("back").hidden = !cameFrom;
+  for (const id of ["previous", "next"]) $(id).hidden = Boolean(cameFrom);
+  $("progress-text").textContent = work === "adjudicate" ? `${total} to settle, ${done} settled by you` : `${done} of ${total} done`;
   const address = item.id == null ? `/?mode=${mode}` : `/?${new URLSearchParams({ mode, id: item.id })}`;
   history.replaceState(null, "", address);
   show();
@@ -109,7 +118,7 @@ async function open(wanted = {}) {
 
 function title() {
   if (item.id == null) {
-    if (mode === "adjudicate") return "Nothing waits for adjudication.";
+    if (mode === "adjudicate") return item.own_disputes ? `Nothing waits for your adjudication; ${item.own_disputes} that you voted on wait for somebody else.` : "Nothing waits for adjudication.";
     return item.progress.total ? "All done. Thank you." : "There is nothing to do in this mode.";
   }
   if (typeof item.id === "string") return mode === "audit" ? "What is this image?" : `Image ${item.id}, on its own`;
@@ -124,6 +133,7 @@ function show() {
   $("mixed").parentElement.hidden = typeof item.id === "string"; // one image cannot be mixed
   $("tiles").replaceChildren(...item.pictures.map(tile));
   $("caption").textContent = "";
+  link("article", null);
   current = -1;
   const draft = item.id == null ? null : ledger.draft(draftKey());
   fill(draft || item.answer);
@@ -147,6 +157,14 @@ function tile(picture, i) {
 function caption(i) {
   const picture = item.pictures[i];
   $("caption").textContent = picture ? picture.caption || "This figure has no caption." : "";
+  link("article", picture);
+}
+
+function link(id, picture) {
+  $(id).hidden = !picture?.link;
+  if (!picture?.link) return;
+  $(id).href = picture.link;
+  $(id).textContent = picture.article;
 }
 
 function walk(step) {
@@ -168,8 +186,8 @@ function zoom(i) {
   const picture = item.pictures[i];
   if (!picture) return;
   current = i;
-  $("zoom-image").src = picture.there ? `/image/${picture.id}` : "";
-  $("zoom-image").alt = `image ${i + 1}`;
+  zoomed.show(picture.there ? `/image/${picture.id}` : "", `image ${i + 1}`);
+  link("zoom-article", picture);
   $("zoom-role").textContent = typeof item.id === "string" ? "" : `${picture.role}, ${i + 1} of ${item.pictures.length}`;
   $("zoom-caption").textContent = picture.caption || "This figure has no caption.";
   if (!$("zoom").open) $("zoom").showModal();
@@ -220,12 +238,21 @@ function save() {
     const saved = await ledger.send(vote);
     ledger.saveDraft(key, null);
     if (mode === "override") {
+      await back();
       status("Saved. This image now keeps its own labels.", "good");
       return;
     }
     await open(mode === "adjudicate" ? {} : { skip: vote.id });
     status(saved.replaced ? "Saved; it replaces your earlier answer." : "Saved.", "good");
   });
+}
+
+// From an image that was labelled alone to the item it was picked from, whose unsaved answer was kept.
+async function back() {
+  if (!cameFrom) return;
+  const to = cameFrom;
+  mode = to.mode;
+  await open({ id: to.id });
 }
 
 function undo() {
@@ -272,7 +299,7 @@ document.addEventListener("keydown", (event) => {
   if ($("help").open) return;
   if ($("zoom").open) {
     const act = { ArrowRight: () => walk(1), ArrowLeft: () => walk(-1), o: override, z: () => $("zoom").close() }[event.key];
-    if (act) { event.preventDefault(); act(); }
+    if (act) { event.preventDefault(); act(); } else if (!event.ctrlKey && !event.metaKey && zoomed.key(event.key)) event.preventDefault();
     return;
   }
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -307,6 +334,7 @@ document.addEventListener("keydown", (event) => {
 function override() {
   const picture = item.pictures[current];
   $("zoom").close();
+  if (mode !== "override") cameFrom = { mode, id: item.id };
   mode = "override";
   guarded(() => open({ id: picture.id }));
 }
@@ -319,11 +347,13 @@ async function start() {
     const question = root.dataset.question;
     const react = { local: localChanged, global: globalChanged, content: changed }[question];
     combos[question] = new Typeahead(root, vocabulary.questions[question], react);
+    combos[question].looked = (id) => card.show(id);
   }
   combos.local.first = () => combos.global.chosen;
   for (const id of ["mixed", "cant_tell", "comment"]) $(id).addEventListener("input", changed);
   $("form").addEventListener("submit", (event) => { event.preventDefault(); save(); });
   $("undo").addEventListener("click", undo);
+  $("back").addEventListener("click", () => guarded(back));
   $("previous").addEventListener("click", plain["["]);
   $("next").addEventListener("click", plain["]"]);
   $("override").addEventListener("click", override);

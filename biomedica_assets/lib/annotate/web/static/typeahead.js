@@ -24,10 +24,12 @@ export class Typeahead {
     this.shown = [];
     this.active = -1;
     this.first = () => [];
+    this.looked = () => {}; // told which concept is looked at in the open list, null when none is
     this.input.addEventListener("input", () => this.search());
     this.input.addEventListener("focus", () => this.search());
     this.input.addEventListener("blur", () => this.close());
     this.input.addEventListener("keydown", (event) => this.key(event));
+    this.list.addEventListener("pointerover", (event) => this.looked(event.target.closest("li")?.dataset.id ?? null));
     this.list.addEventListener("pointerdown", (event) => {
       event.preventDefault(); // keeps the focus in the input
       const option = event.target.closest("li");
@@ -104,11 +106,13 @@ export class Typeahead {
     } else {
       this.input.removeAttribute("aria-activedescendant");
     }
+    this.looked(option?.dataset.id ?? null);
   }
 
   close() {
     this.list.hidden = true;
     this.input.setAttribute("aria-expanded", "false");
+    this.looked(null);
   }
 
   key(event) {
