@@ -31,8 +31,10 @@ from PIL import Image
 
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import measure
+from biomedica_assets.lib.panels.find import split_at_gutters
 from biomedica_assets.lib.select.duplicates import LEAST_CORRELATION, DuplicateRules, build_duplicates
 from biomedica_assets.lib.select.hamming import near_pairs
+from biomedica_assets.lib.select.looks import build_image_views
 from biomedica_assets.lib.select.shelves import build_image_fingerprints
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import DUPLICATES, IMAGES
@@ -108,7 +110,7 @@ def corpus(most: int) -> list[Image.Image]:
         from biomedica_assets.lib.demo.draw import KINDS, draw
 
         for number, kind in zip(range(most), itertools.cycle(KINDS)):
-            drawing = draw(kind, random.Random(number), (600, 450))
+            drawing = draw(kind, np.random.default_rng(number), (600, 450))
             found.append(drawing.image.convert("RGB"))
     return found
 
@@ -159,6 +161,7 @@ def quality(most: int, distance: int) -> None:
         full = [{c.name: r.get(c.name, empty.get(type(c.dtype), 0)) for c in IMAGES.columns} for r in rows]
         frame = pl.DataFrame(full, schema=IMAGES.schema)
         lake.publish(IMAGES, CHUNK, frame, code_version="b", inputs={}, config={}, n_in=len(rows), n_out=len(rows))
+        build_image_views(lake, CHUNK, split_at_gutters)
         build_image_fingerprints(lake, CHUNK[:6])
         print(f"\n{len(originals)} pictures and {len(rows) - len(originals):,} copies")
         for bits, least in ((distance, None), (distance, LEAST_CORRELATION), (8, None), (8, LEAST_CORRELATION)):

@@ -20,7 +20,6 @@ _MARGIN = 16  # of the side: the edge of a frame that is left out, for it may be
 _OUTLIERS, _LEAST_OUTLIER = 0.07, 0.5
 _DROPPED = 0.25
 _LOCAL = 0.05
-_WHITE = 250
 _NOISE = 1.0  # grey levels of local contrast
 
 F32 = NDArray[np.float32]
@@ -44,11 +43,11 @@ class CopyRules:
         overlap: share of the frame that both pictures must cover.
     """
 
-    smooth: float = 0.94
+    smooth: float = 0.935
     trimmed: float = 0.93
-    per_stretch: float = 1.6
-    smooth_at_most: float = 0.953
-    trimmed_at_most: float = 0.962
+    per_stretch: float = 1.0
+    smooth_at_most: float = 0.95
+    trimmed_at_most: float = 0.957
     plain: float = 0.99
     structure: float = 0.27
     stretch: float = 1.045
@@ -100,18 +99,11 @@ def agreement(overlay: Overlay) -> Agreement:
     overlap = float(overlay.common.mean())
     if common.mean() < 0.2:
         return Agreement(0.0, 0.0, 0.0, overlay.stretch, overlap)
-    common &= ~_clipped(overlay)
     one, other = (np.asarray(cv2.GaussianBlur(p, (0, 0), 1.0), np.float32) for p in (overlay.one, overlay.other))
     a, b = (flattened(p, common, window=1 / 24, least=6.0, share=0.3) for p in (one, other))
     smooth = weighted_correlation(a[common], b[common], np.ones(int(common.sum()), np.float32))
     structure = min(_spread(_local(p, common, 1 / 24)) for p in (one, other))
     return Agreement(smooth, _trimmed(overlay.one, overlay.other, common), structure, overlay.stretch, overlap)
-
-
-def _clipped(overlay: Overlay) -> Mask:
-    """Where one picture is white and the other is not: brightened, and nothing is left to compare."""
-    ours, theirs = overlay.one >= _WHITE, overlay.other >= _WHITE
-    return np.asarray(cv2.dilate((ours ^ theirs).astype(np.uint8), np.ones((3, 3), np.uint8))) > 0
 
 
 def _local(grey: F32, mask: Mask, window: float) -> F32:

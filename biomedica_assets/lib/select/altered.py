@@ -7,7 +7,6 @@ the descriptions of a shelf (a gigabyte or two of 24 million pictures) need a la
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.progress import SILENT, Progress, track
+from biomedica_assets.lib.select import looks
 from biomedica_assets.lib.select.agreement import CopyRules
 from biomedica_assets.lib.select.copies import BATCH, MOST, Copy, find_copy, likest
-from biomedica_assets.lib.select.looks import described, grey_of, looked_at
-from biomedica_assets.lib.select.views import LENGTH, TEST_VIEWS, Grey, batches, probe_views
+from biomedica_assets.lib.select.views import LENGTH, TEST_VIEWS, batches, probe_views
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import EVALUATION_MATCHES, IMAGE_FINGERPRINTS
 
@@ -40,7 +39,7 @@ TESTS = pl.Schema(
     }
 )
 """One row per test image; ``grey`` has its width x height grey values, ``descriptions`` those of its views."""
-_TESTS_AT_ONCE, _PAIRS_AT_ONCE, _KEPT = 20_000, 64, 256
+_TESTS_AT_ONCE, _PAIRS_AT_ONCE = 20_000, 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def find(
     Raises:
         StoreError: a picture cannot be read any more.
     """
-    _picture.cache_clear()  # files may have changed since an earlier run of this process
+    looks.grey_file.cache_clear()  # files may have changed since an earlier run of this process
     groups = [_of_group(lake, tests[some], rules, engine, progress) for some in batches(tests.height, _TESTS_AT_ONCE)]
     frames = [EVALUATION_MATCHES.empty(), *(group.found for group in groups)]
     return Found(pl.concat(frames), sum(g.compared for g in groups), sum(g.cut_short for g in groups))
@@ -180,16 +179,11 @@ def compare(work: Work) -> list[Copy | None]:
     found: list[Copy | None] = []
     for pair in pairs:
         try:
-            grey = _picture(Path(root) / pair.path)
+            grey = looks.grey_file(Path(root) / pair.path)
         except (OSError, ValueError, SyntaxError) as error:
             raise StoreError(f"an image of the mirror cannot be read ({error}); materialise images again") from error
         test = np.frombuffer(pair.grey, np.uint8).reshape(pair.size)
         seen = np.frombuffer(pair.test, np.uint8).reshape(-1, LENGTH)
-        picture = described(pair.frames, pair.n_own, pair.descriptions)
+        picture = looks.described(pair.frames, pair.n_own, pair.descriptions)
         found.append(find_copy(test, probe_views(test), seen, grey, picture, rules))
     return found
-
-
-@functools.lru_cache(_KEPT)
-def _picture(path: Path) -> Grey:
-    return grey_of(looked_at(path))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from biomedica_assets.lib.select.agreement import Agreement, CopyRules, agreement
 from biomedica_assets.lib.select.frames import Box
-from biomedica_assets.lib.select.registration import register
+from biomedica_assets.lib.select.registration import FINEST, register
 from biomedica_assets.lib.select.views import (
     LENGTH,
     ORIENTATIONS,
@@ -121,6 +121,16 @@ def find_copy(
         if seen.passes(rules):
             return Copy(picture.views[frame].box, orientation, seen)
     return None
+
+
+def whole_agreement(one: Grey, other: Grey) -> Agreement | None:
+    """How well two whole pictures agree, upright, as finely as both have pixels; None if they cannot be laid over.
+
+    For figures of the corpus: plots of one kind differ in fine lines only.
+    """
+    wholes = [View((0.0, 0.0, float(grey.shape[1]), float(grey.shape[0]))) for grey in (one, other)]
+    overlay = register(one, wholes[0], other, wholes[1], 0, FINEST)
+    return None if overlay is None else agreement(overlay)
 
 
 def guesses(test: U8, picture: U8, most: int = GUESSES) -> list[tuple[int, int, int]]:

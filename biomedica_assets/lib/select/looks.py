@@ -6,6 +6,7 @@ of it. Unchanged pictures keep their earlier row.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from biomedica_assets.lib.tables import IMAGE_VIEWS, IMAGES
 VERSION = f"1.{CANONICAL}"
 SIDE = 512
 """Pixels of the longer side at which pictures of the corpus are looked at: a third of it is still 170."""
-_BATCH = 32
+_BATCH, _KEPT = 32, 256
 
 Row = dict[str, object]
 Batch = tuple[str, tuple[str, ...], Splitting]
@@ -56,6 +57,16 @@ def reduced(picture: Image.Image, side: int) -> Image.Image:
 def grey_of(picture: Image.Image) -> Grey:
     """Its grey values, uint8."""
     return np.asarray(picture.convert("L"))
+
+
+@functools.lru_cache(_KEPT)
+def grey_file(path: Path) -> Grey:
+    """Grey values of the picture in a file, as it was looked at.
+
+    Raises:
+        OSError, ValueError, SyntaxError, Image.DecompressionBombError: as ``open_canonical``.
+    """
+    return grey_of(looked_at(path))
 
 
 def look(source: Path | bytes, split: Splitting) -> Row:

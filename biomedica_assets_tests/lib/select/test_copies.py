@@ -138,6 +138,8 @@ def test_rules_refuse_stretched_barely_covered_and_plain_pictures() -> None:
         ({"smooth": 0.5, "trimmed": 0.9}, False),
         ({"smooth": 0.5, "trimmed": 0.95}, True),
         ({"smooth": 0.5, "trimmed": 0.95, "stretch": 1.03}, False),
+        ({"smooth": 0.94, "trimmed": 0.5, "stretch": 1.001}, True),
+        ({"smooth": 0.94, "trimmed": 0.5, "stretch": 1.01}, False),
         ({"stretch": 1.2}, False),
         ({"overlap": 0.2}, False),
         ({"structure": 0.1}, False),

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.demo.draw import draw
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import Measurement, measure
@@ -116,6 +117,21 @@ def test_a_coincidence_of_hashes_is_refused_by_the_pixels(tmp_path: Path) -> Non
     _with_phash(lake, 0x0F0F_1234_5678_9ABC)
     assert build_duplicates(lake, HASH_ALONE).rows == 3
     assert build_duplicates(lake).rows == 0
+
+
+def test_figures_of_one_form_with_other_content_are_refused_by_their_fine_structure(tmp_path: Path) -> None:
+    """Two drawn formulae that agree in hash, shape, colour and 48 x 48 grey values."""
+    files = {
+        f"{seed}-{name}": encoded(change(draw("formula", np.random.default_rng(seed), (600, 450)).image.convert("RGB")))
+        for seed in (18, 37)
+        for name, change in (("whole", lambda i: i), ("half", lambda i: i.resize((300, 225))))
+    }
+    lake = lake_of(tmp_path, files)
+    build_duplicates(lake, DuplicateRules(least_agreement=None))
+    assert lake.read(DUPLICATES, None)["group"].n_unique() == 1
+    build_duplicates(lake)
+    groups = lake.read(DUPLICATES, None).group_by("group").agg(pl.col("media_id").sort()).sort("group")
+    assert groups["media_id"].to_list() == [["18-half", "18-whole"], ["37-half", "37-whole"]]
 
 
 def test_hashes_without_structure_say_nothing(tmp_path: Path) -> None:
