@@ -130,7 +130,7 @@ def test_registration_finds_the_place_to_a_fraction_of_a_pixel() -> None:
 
 
 def test_rules_refuse_stretched_barely_covered_and_plain_pictures() -> None:
-    good = Agreement(0.99, 0.98, 0.5, 1.0, 1.0)
+    good = Agreement(0.99, 0.98, 0.5, 1.0, 1.0, 64)
     assert good.passes(RULES)
     assert good.score == 0.99
     for change, passes in (
@@ -141,6 +141,8 @@ def test_rules_refuse_stretched_barely_covered_and_plain_pictures() -> None:
         ({"smooth": 0.94, "trimmed": 0.5, "stretch": 1.001}, True),
         ({"smooth": 0.94, "trimmed": 0.5, "stretch": 1.01}, False),
         ({"stretch": 1.2}, False),
+        ({"smooth": 0.96, "trimmed": 0.96, "side": 32}, False),
+        ({"side": 32}, True),
         ({"overlap": 0.2}, False),
         ({"structure": 0.1}, False),
         ({"structure": 0.1, "smooth": 0.999, "trimmed": 0.999}, True),
