@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "biomedica_assets"
-SHARED = {"tables", "store", "errors", "report", "progress", "chunks", "licenses", "compute", "weights", "hub"}
+SHARED = {
+    "tables", "store", "errors", "report", "progress", "chunks", "licenses", "compute", "weights", "hub", "machine",
+    "quiet",
+}  # fmt: skip
 # Every stage that looks at pictures looks at the same ones.
 CANONICAL = "biomedica_assets.lib.images.canonical"
 HEAVY = {

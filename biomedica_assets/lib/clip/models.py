@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from biomedica_assets.lib import hub
+from biomedica_assets.lib import hub, quiet
 from biomedica_assets.lib.clip.profile import Profile
 from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
 from biomedica_assets.lib.weights import BadWeights, check_file, check_finite, one_line
@@ -139,10 +139,11 @@ def create(chosen: Architecture, profile: Profile, seed: int) -> Any:
     try:
         if given is not None:
             check_file(given)
-        model = open_clip.create_model(
-            chosen.name, pretrained=profile.pretrained, device="cpu", precision="fp32",
-            force_image_size=profile.image_size, force_context_length=profile.context_length, **options,
-        )  # fmt: skip
+        with quiet.while_opening_a_model():
+            model = open_clip.create_model(
+                chosen.name, pretrained=profile.pretrained, device="cpu", precision="fp32",
+                force_image_size=profile.image_size, force_context_length=profile.context_length, **options,
+            )  # fmt: skip
         if given is not None:
             check_finite(model.state_dict(), given)
     except BadWeights:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biomedica_assets.lib import hub
+from biomedica_assets.lib import hub, quiet
 from biomedica_assets.lib.embed.encoder import BatchTooLarge, Encoder, folder_name
 from biomedica_assets.lib.embed.preprocess import Preprocessing, preprocessing
 from biomedica_assets.lib.errors import PermanentFailure, WaitingFor
@@ -166,7 +166,8 @@ def _open_clip(name: str, preprocess: str, weights: Path | None, device: str) ->
     model_name, config = _open_clip_config(name)
     if weights is None:
         weights = _from_hub(name, *_open_clip_published(name))
-    model = open_clip.create_model(model_name, pretrained=str(weights), weights_only=True)
+    with quiet.while_opening_a_model():
+        model = open_clip.create_model(model_name, pretrained=str(weights), weights_only=True)
     shown = model.visual.preprocess_cfg
     size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
     prepare = preprocessing(preprocess, size, tuple(shown["mean"]), tuple(shown["std"]))

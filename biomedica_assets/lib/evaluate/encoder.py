@@ -20,6 +20,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from biomedica_assets.lib import quiet
 from biomedica_assets.lib.evaluate.models import HUB, ModelSpec, WeightsMissing
 from biomedica_assets.lib.evaluate.task import Image
 from biomedica_assets.lib.images.canonical import from_array, open_canonical
@@ -136,11 +137,12 @@ def _load(spec: ModelSpec, device: str, precision: str) -> tuple[Any, Any, Any]:
     try:
         if given is not None:
             check_file(given)
-        model, _, transform = open_clip.create_model_and_transforms(
-            name, pretrained=spec.weights, precision=precision, device=device, pretrained_text=False,
-            weights_only=True, **_preprocessing(spec.weights),
-        )  # fmt: skip
-        tokenizer = open_clip.get_tokenizer(name)
+        with quiet.while_opening_a_model():
+            model, _, transform = open_clip.create_model_and_transforms(
+                name, pretrained=spec.weights, precision=precision, device=device, pretrained_text=False,
+                weights_only=True, **_preprocessing(spec.weights),
+            )  # fmt: skip
+            tokenizer = open_clip.get_tokenizer(name)
         if given is not None:
             check_finite(model.state_dict(), given)
     except BadWeights as error:
