@@ -33,6 +33,7 @@ from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.manifest import digest
 
 SHIPPED = Path(__file__).parent / "shipped"
+_Given = tuple[tuple[str, ...], ...]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
@@ -73,6 +74,9 @@ class Definition:
     name: str
     fields: _Raw
     digest: str
+    _seen: dict[_Given, tuple[tuple[str, ...], int]] = dataclasses.field(
+        default_factory=dict[_Given, tuple[tuple[str, ...], int]], compare=False, repr=False
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -82,7 +86,12 @@ class Definition:
 
     def concepts_of(self, record: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
         """Our concepts for the labels of a record, sorted, and how many of its labels mean none of ours."""
-        given = [_labels(record.get(column)) for column in self.fields.labels]
+        given = tuple(tuple(_labels(record.get(column))) for column in self.fields.labels)
+        if given not in self._seen:  # millions of records share some hundred combinations
+            self._seen[given] = self._meaning(given)
+        return self._seen[given]
+
+    def _meaning(self, given: _Given) -> tuple[tuple[str, ...], int]:
         if self.fields.taxonomy:
             return _published(self.fields.taxonomy, given[0], given[1])
         known = {label.casefold(): concepts for label, concepts in self.fields.concepts.items()}

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -34,6 +34,7 @@ PART_ROWS = 100_000
 GROUP = 1_000_000
 _PMCID = re.compile(r"(?:PMC)?0*(\d{1,9})(?:\.\d+)?", re.IGNORECASE)
 _IMAGE = re.compile(r"\.(?:jpe?g|png|gif|tiff?|bmp|webp|svg|eps)$")
+_LOOKED_AT = 1_000  # characters of a caption in which those letters and digits stand
 _CAPTION = 200  # letters and digits of a caption that are compared: tails differ by credit lines
 
 
@@ -58,12 +59,13 @@ class TakenIn:
 
 def stem_of(name: str) -> str:
     """File name as it is compared: lower case, no folder, no extension of an image."""
-    return _IMAGE.sub("", PurePosixPath(name.replace("\\", "/")).name.lower())
+    return _IMAGE.sub("", name.replace("\\", "/").rpartition("/")[2].lower())
 
 
 def caption_digest(text: str | None) -> int | None:
     """Digest of the letters and digits of a caption's beginning, u64; None if it has none."""
-    plain = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text or "").casefold())[:_CAPTION]
+    begin = (text or "")[:_LOOKED_AT]
+    plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", begin).casefold()))[:_CAPTION]
     if not plain or plain == "none":  # BIOMEDICA writes None for a figure without caption
         return None
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest(), "big")
@@ -141,13 +143,17 @@ def _read_file(folder: Path, place: str, definition: Definition, span: int, hash
     if known and known["identity"] == identity and all((folder / name).exists() for name in known["parts"]):
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    counts, rows, parts = Counter[str](), list[dict[str, Any]](), list[str]()
+    counts, rows, parts = Counter[str](), list[tuple[object, ...]](), list[str]()
+
+    source = place.rsplit("/", 1)[-1]
 
     def flush() -> None:
         name = f"{stem}-{len(parts):05d}.parquet"
-        schema = {**RELEASED_RECORDS.schema, "chunk": pl.String()}
+        schema = {**RELEASED_RECORDS.schema, "concepts": pl.String(), "chunk": pl.String()}
         with atomic.replacing(folder / name) as temporary:
-            pl.DataFrame(rows, schema=schema, orient="row").sort("chunk", "pmcid").write_parquet(temporary)
+            frame = pl.DataFrame(rows, schema=schema, orient="row")
+            frame = frame.with_columns(pl.col("concepts").str.split(" "))  # lists of Python take ten times as long
+            frame.sort("chunk", "pmcid").write_parquet(temporary)
         parts.append(name)
         rows.clear()
 
@@ -159,8 +165,12 @@ def _read_file(folder: Path, place: str, definition: Definition, span: int, hash
         if match is None or not concepts:
             counts["no_pmcid" if match is None else "no_concept"] += 1
             continue
-        rows.append(_row(record, int(match[1]), concepts, definition, place, number, hash_picture))
-        rows[-1]["chunk"] = chunk_of(int(match[1]), span)
+        rows.append(
+            (
+                *_row(record, int(match[1]), concepts, definition, source, number, hash_picture),
+                chunk_of(int(match[1]), span),
+            )
+        )
         if len(rows) >= PART_ROWS:
             flush()
     if rows:
@@ -172,23 +182,24 @@ def _read_file(folder: Path, place: str, definition: Definition, span: int, hash
 
 
 def _row(
-    record: Mapping[str, Any], pmcid: int, concepts: Sequence[str], definition: Definition, place: str, number: int,
+    record: Mapping[str, Any], pmcid: int, concepts: Sequence[str], definition: Definition, source: str, number: int,
     hash_picture: HashPicture | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> tuple[object, ...]:  # fmt: skip
+    """A row of ``released_records``, in the order of its columns; the concepts as text."""
     fields = definition.fields
     name = record.get(fields.file) if fields.file else None
     picture = record.get(fields.picture) if fields.picture else None
-    return {
-        "name": definition.name,
-        "source": place.rsplit("/", 1)[-1],
-        "row": number,
-        "pmcid": pmcid,
-        "stem": stem_of(str(name)) if name else None,
-        "caption_digest": caption_digest(record.get(fields.caption)) if fields.caption else None,
-        "phash": hash_picture(picture) if hash_picture and isinstance(picture, bytes) else None,
-        "concepts": list(concepts),
-        "trust": fields.trust,
-    }
+    return (
+        definition.name,
+        source,
+        number,
+        pmcid,
+        stem_of(str(name)) if name else None,
+        caption_digest(record.get(fields.caption)) if fields.caption else None,
+        hash_picture(picture) if hash_picture and isinstance(picture, bytes) else None,
+        " ".join(concepts),
+        fields.trust,
+    )
 
 
 def _identity(place: str, definition: Definition, span: int, *, pictures: bool) -> str:
