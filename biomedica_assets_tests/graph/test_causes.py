@@ -65,25 +65,29 @@ class Site:
         return runner.walk(graph, self.dagster, planner, **({"select": select} | more))
 
     def behind(self, capsys):
-        """What `biomedica stale` prints: (asset, partition) -> reasons, without what only waits for others."""
+        """What `biomedica stale` says is out of date: (asset, partition) -> reasons, without what is waiting."""
+        waits = ("waits: ", "waiting: ", "missing: ")
+        return {at: why for at, why in self.stale(capsys).items() if not why.startswith(waits)}
+
+    def stale(self, capsys):
+        """What `biomedica stale` prints: (asset, partition) -> reasons."""
         capsys.readouterr()
         assert cli.main(["stale", "--data-dir", str(self.values.data_dir)]) == 0
         rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-        waits = ("waits: ", "waiting: ", "missing: ")
-        return {(asset, key): why for asset, key, why in rows if not why.startswith(waits)}
+        return {(asset, key): why for asset, key, why in rows}
 
-    def shown(self, values):
-        """What the UI shows of the check `nothing_out_of_date`, asked anew: the same, from its GraphQL."""
+    def shown(self, values, check="nothing_out_of_date", count="out_of_date"):
+        """What the UI shows of a check, asked anew: the same, from its GraphQL."""
         runner.conclude(definitions.build(values), self.dagster)
         self.ask.stdin.write(json.dumps({"query": QUERY}) + "\n")
         self.ask.stdin.flush()
         line = next(line for line in self.ask.stdout if line.startswith("ANSWER"))
         checks = json.loads(line.removeprefix("ANSWER"))["data"]["assetNodeOrError"]["assetChecksOrError"]["checks"]
-        (found,) = [check for check in checks if check["name"] == "nothing_out_of_date"]
+        (found,) = [one for one in checks if one["name"] == check]
         evaluation = found["executionForLatestMaterialization"]["evaluation"]
         told = {entry["label"]: entry for entry in evaluation["metadataEntries"]}
         table = [line.strip("| ").split(" | ") for line in told["partitions"]["mdStr"].splitlines()[2:]]
-        assert told["out_of_date"]["intValue"] == len(table) and evaluation["success"] == (not table)
+        assert told[count]["intValue"] == len(table) and evaluation["success"] == (not table)
         return {(asset, key): why for asset, key, why in table}
 
 
@@ -283,6 +287,14 @@ def test_the_command_and_the_ui_name_the_same_partitions_and_reasons(site, cause
         for at, begins in CAUSES[cause].items():
             assert behind[at].startswith(begins), behind
         assert site.shown(values) == behind
+
+
+def test_the_command_and_the_ui_name_the_same_that_waits_with_the_same_cures(site, capsys, monkeypatch):
+    monkeypatch.setenv("BIOMEDICA_TRAINING_PROFILE", "laptop")
+    waiting = {at: why for at, why in site.stale(capsys).items() if why.startswith("waiting: ")}
+    assert "a batch of the profile laptop takes 128; take more articles" in waiting["checkpoints", "full"]
+    shown = site.shown(site.values.model_copy(update={"training_profile": "laptop"}), "nothing_waits", "waiting")
+    assert {at: f"waiting: {why}" for at, why in shown.items()} == waiting
 
 
 def test_a_new_inventory_is_a_cause_like_the_others(site, capsys):
