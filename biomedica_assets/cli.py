@@ -166,6 +166,10 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "is missing. Changes nothing. Exit code 1 only if something is broken.",
     )  # fmt: skip
     doctor.add_argument("--json", action="store_true", help="one JSON array of check, verdict, found and cure")
+    table = _add(
+        commands, "assets", "assets.assets", "Print the table of all assets: group, partitioning, what each holds."
+    )
+    table.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
 
 
