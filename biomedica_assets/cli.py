@@ -381,6 +381,18 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     upload.add_argument("--public", action="store_true", help="the repository is public, or will be if this makes it")
     upload.add_argument("--endpoint", metavar="URL", help="other hub than huggingface.co")
 
+    train = _add(
+        commands, "train", "train.train",
+        "Train a model on a recipe of a release at a folder, https://, s3:// or hf://datasets/owner/name, into an "
+        "empty data directory. Samples are fetched while they are learned from.",
+    )  # fmt: skip
+    train.add_argument("release", metavar="RELEASE", help="folder or address of the release")
+    train.add_argument("--recipe", metavar="NAME", help="default: full, or the only one of the release")
+    train.add_argument("--where", metavar="SQL", help="only samples that meet this, as in a recipe")
+    train.add_argument("--profile", metavar="NAME", help="training profile (default: the setting training_profile)")
+    train.add_argument("--cache", type=Path, metavar="FOLDER", help="keep what comes, for the next epoch")
+    train.add_argument("--cache-size", default="10GB", metavar="SIZE", help="at most so much of it (default 10GB)")
+
     rebuild = _add(
         commands, "rebuild", "rebuild.rebuild",
         "Make a release anew in an empty data directory, from the inventory and settings that its manifest records, "

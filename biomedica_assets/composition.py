@@ -86,13 +86,28 @@ def validation(lake: Lake, recipe: str, *, most: int = 5000, device: str = "cpu"
     Raises:
         WaitingFor: the split has fewer than two pairs; nothing could be told apart.
     """
-    pairs = held_out_pairs(lake, recipe, "validation")
+    return scorer(held_out_pairs(lake, recipe, "validation"), lake.root, recipe, most=most, device=device)
+
+
+def scorer(pairs: pl.DataFrame, root: Path, recipe: str, *, most: int, device: str) -> Validate:
+    """Scores a candidate by retrieval among pairs, as ``validation`` says.
+
+    Args:
+        pairs: as ``held_out_pairs`` gives them.
+        root: what their paths are below.
+        recipe: for names.
+        most: pairs looked at.
+        device: where the candidates run.
+
+    Raises:
+        WaitingFor: there are fewer than two pairs.
+    """
     check_validation(recipe, pairs.height)
     if pairs.height > most:
         pairs = pairs.with_columns(pl.col("item_id").map_elements(_drawn, pl.Int64).alias("drawn"))
         pairs = pairs.sort("drawn", "item_id").head(most).drop("drawn").sort("item_id")
     task = retrieval_task(f"{recipe}-validation", f"validation split of {recipe}", domain="all")
-    source = frame_source(task, pairs, lake.root)
+    source = frame_source(task, pairs, root)
     index = index_task(source)
 
     def score(candidate: Candidate) -> Mapping[str, float]:

@@ -54,7 +54,7 @@ def texts(pieces: Iterable[bytes | memoryview], most: int = LOOKED_AT) -> list[s
         most: how many texts.
     """
     found: list[str] = []
-    with tarfile.open(fileobj=cast("Any", io.BufferedReader(_Pieces(pieces))), mode="r|") as tar:
+    with tarfile.open(fileobj=cast("Any", as_file(pieces)), mode="r|") as tar:
         for member in tar:
             if member.name.endswith(".txt"):
                 data = tar.extractfile(member)
@@ -62,6 +62,11 @@ def texts(pieces: Iterable[bytes | memoryview], most: int = LOOKED_AT) -> list[s
                 if len(found) == most:
                     break
     return found
+
+
+def as_file(pieces: Iterable[bytes | memoryview]) -> io.BufferedReader:
+    """Pieces of bytes as a file to read from."""
+    return io.BufferedReader(_Pieces(pieces))
 
 
 class _Pieces(io.RawIOBase):

@@ -10,11 +10,13 @@ import argparse
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
@@ -126,6 +128,9 @@ def _run(options: argparse.Namespace, select: Select | None) -> int:
     )
     cache = _cache(options)
     source, count = open_source(index, place, token), Count()
+    if options.stats is not None:
+        # A training that has had enough ends its streams by SIGTERM; what they fetched is told even so.
+        signal.signal(signal.SIGTERM, _leave)
     try:
         send(index, source, wanted, sys.stdout.fileno(), cache, count)
     finally:
@@ -134,9 +139,22 @@ def _run(options: argparse.Namespace, select: Select | None) -> int:
                 "samples": count.samples, "bytes": count.bytes, "skipped": count.skipped,
                 "fetched": index.fetched + getattr(source, "fetched", 0), "cached": cache.hits if cache else 0,
                 "seconds": round(time.monotonic() - began, 3),
-                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "peak_bytes": _peak_bytes(),
             })  # fmt: skip
     return 0
+
+
+def _peak_bytes() -> int:
+    """Most memory this program had. What Linux counts in ``getrusage`` began with the process that started it."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS, in bytes
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _place(given: str) -> str:

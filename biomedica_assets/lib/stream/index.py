@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MAGIC = b"BMSHARD2"
 TAR_BLOCK = 512
 ENTRY_BYTES = 12
+_COPIED_AT_ONCE = 8 << 20
 BLOCK = 64
 """Samples that stay together when blocks are shuffled: long enough for near-sequential reading (about 13 MB of median
 figures), short enough that a reader's sample buffer mixes many of them."""
@@ -197,6 +198,19 @@ class Index:
     def fetched(self) -> int:
         """Bytes of the index that came from afar."""
         return self._file.fetched
+
+    def copy(self, to: Path) -> None:
+        """Write the whole index to a file, which appears complete or not at all.
+
+        Raises:
+            StreamError: it cannot be read.
+            StoreError: the file cannot be written.
+        """
+        from biomedica_assets.lib.store import atomic
+
+        with atomic.replacing(to) as temporary, temporary.open("wb") as handle:
+            for start in range(0, self._file.size, _COPIED_AT_ONCE):
+                handle.write(self._file.at(start, _COPIED_AT_ONCE))
 
     def close(self) -> None:
         """Give the file back."""

@@ -24,13 +24,23 @@ def pipe_urls(index: Path, base: str, wanted: Selection, of: int, *, python: str
     return [f"pipe:{shlex.join(_command(index, base, wanted, str(n), of, python))}" for n in range(of)]
 
 
-def pipe_pattern(index: Path, base: str, wanted: Selection, of: int, *, python: str = sys.executable) -> str:
+def pipe_pattern(
+    index: Path, base: str, wanted: Selection, of: int, *, more: Sequence[str] = (), python: str = sys.executable
+) -> str:
     """The same as one pattern with braces, as ``open_clip_train --train-data`` takes it.
+
+    Args:
+        index: the recipe's index file.
+        base: folder or address of the physical shards.
+        wanted: split, epoch, order and caption.
+        of: number of virtual shards.
+        more: further arguments of the command, such as those of a cache.
+        python: interpreter that has this package.
 
     Raises:
         ValueError: a path holds braces or ``::``, which that notation cannot express.
     """
-    command = shlex.join(_command(index, base, wanted, "SHARD", of, python))
+    command = shlex.join([*_command(index, base, wanted, "SHARD", of, python), *more])
     if any(mark in command for mark in ("{", "}", "::")):
         raise ValueError(
             f"braces and '::' have a meaning in WebDataset patterns; rename what this command names: {command}"

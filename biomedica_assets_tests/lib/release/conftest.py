@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import pytest
 
 from biomedica_assets.lib.demo import load_truth
 from biomedica_assets.lib.demo.pubmed import write_pubmed
+from biomedica_assets.lib.release.stage import ReleaseConfig
+from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets_tests.lib.release import lakes
+from biomedica_assets_tests.lib.stream.served import Handler, Server, never
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,25 @@ def release(lake):
 def copy(tmp_path, release):
     """A release that a test may damage."""
     return shutil.copytree(release, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def with_recipe(lake, tmp_path_factory):
+    """A release with the recipe ``full``, of a lake of its own."""
+    copy = Lake(shutil.copytree(lake.root, tmp_path_factory.mktemp("recipes") / "data"))
+    lakes.recipe(copy)
+    return lakes.release(copy, ReleaseConfig(version="with-recipe", pairs=False))
+
+
+@pytest.fixture(params=["folder", "http"])
+def place(request, with_recipe):
+    """Where it lies, and what counts the bytes that were served, if any are."""
+    if request.param == "folder":
+        yield str(with_recipe), None
+        return
+    kind = type("Played", (Handler,), {"root": with_recipe, "trouble": never, "requests": [], "sent": []})
+    server = Server(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", kind
+    server.shutdown()
+    server.server_close()

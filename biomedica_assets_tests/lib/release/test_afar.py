@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import threading
 from collections import Counter
 
 import polars as pl
@@ -16,35 +15,8 @@ import pytest
 
 from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.release.manifest import load
-from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.release.verify import verify
-from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLES, RECIPE, SHARDS
-from biomedica_assets_tests.lib.release import lakes
-from biomedica_assets_tests.lib.stream.served import Handler, Server, never
-
-
-@pytest.fixture(scope="module")
-def with_recipe(lake, tmp_path_factory):
-    """A release with the recipe ``full``, of a lake of its own."""
-    import shutil
-
-    copy = Lake(shutil.copytree(lake.root, tmp_path_factory.mktemp("recipes") / "data"))
-    lakes.recipe(copy)
-    return lakes.release(copy, ReleaseConfig(version="with-recipe", pairs=False))
-
-
-@pytest.fixture(params=["folder", "http"])
-def place(request, with_recipe):
-    if request.param == "folder":
-        yield str(with_recipe), None
-        return
-    kind = type("Played", (Handler,), {"root": with_recipe, "trouble": never, "requests": [], "sent": []})
-    server = Server(("127.0.0.1", 0), kind)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", kind
-    server.shutdown()
-    server.server_close()
 
 
 def stream(*arguments, cwd):
