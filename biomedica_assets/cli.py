@@ -212,6 +212,18 @@ def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    search = _add(
+        commands, "search", "search.search",
+        "Look for samples by words, by a picture, or by both: "
+        '`biomedica search fundus photograph --where "license_group = \'commercial\' and year >= 2020"`.',
+    )  # fmt: skip
+    search.add_argument("words", nargs="*", help="words, of which any may stand in caption, title or keywords")
+    search.add_argument("--image", type=Path, metavar="FILE", help="a picture; images like it come first")
+    search.add_argument("--like", metavar="MEDIA_ID", help="an image of the data; images like it come first")
+    search.add_argument("--where", metavar="SQL", help="a condition over the view samples, as in a recipe")
+    search.add_argument("-n", type=int, default=20, help="how many (default 20)")
+    search.add_argument("--json", action="store_true", help="a JSON object a line, with ids, licence and labels")
+
     sql = _add(
         commands, "sql", "data.sql",
         "Ask the catalog: every table is a view, for example "

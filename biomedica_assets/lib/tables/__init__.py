@@ -65,6 +65,7 @@ from biomedica_assets.lib.tables.release import (
     RELEASE,
     RELEASE_SHELF,
 )
+from biomedica_assets.lib.tables.search import SEARCH_DOCUMENTS, SEARCH_WORDS
 from biomedica_assets.lib.tables.sources import (
     ABSTRACT_SECTIONS,
     ARTICLE_HEADS,
@@ -125,6 +126,8 @@ ALL: tuple[Table, ...] = (
     RULE_SCORES,
     SOURCE_LEADERBOARD,
     FIGURE_LABELS,
+    SEARCH_DOCUMENTS,
+    SEARCH_WORDS,
     CATALOG,
     ZERO_SHOT_SCORES,
     RETRIEVAL_SCORES,
@@ -204,6 +207,8 @@ __all__ = [
     "RULE_COUNTS",
     "RULE_SCORES",
     "SAMPLE_SHELF",
+    "SEARCH_DOCUMENTS",
+    "SEARCH_WORDS",
     "SECTIONS",
     "SHARDS",
     "SOURCE_LEADERBOARD",

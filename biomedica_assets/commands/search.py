@@ -1,0 +1,82 @@
+"""``biomedica search``: samples by words, by a picture, by both, under a condition."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomedica_assets import settings
+from biomedica_assets.lib.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from biomedica_assets.lib.store.lake import Lake
+
+_WIDEST = 90
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """``biomedica search``: 0 also where nothing was found."""
+    from biomedica_assets.lib.search.searching import Query
+    from biomedica_assets.lib.search.searching import search as find
+    from biomedica_assets.lib.search.vectors import vector_of
+    from biomedica_assets.lib.store.lake import Lake
+
+    if arguments.n < 1:
+        raise PermanentFailure(f"-n {arguments.n}: give at least 1")
+    if not (arguments.words or arguments.image or arguments.like or arguments.where):
+        raise PermanentFailure("nothing to look for: give words, --image, --like or --where")
+    if arguments.image and arguments.like:
+        raise PermanentFailure("--image and --like both name a picture; give one of them")
+    values = settings.load(data_dir=arguments.data_dir)
+    lake = Lake(values.data_dir)
+    vector = None
+    if arguments.like:
+        vector = vector_of(lake, arguments.like)
+    elif arguments.image:
+        vector = _vector_of_file(lake, values, arguments.image)
+    found = find(lake, Query(" ".join(arguments.words), vector, arguments.where, arguments.n))
+    for row in found.iter_rows(named=True):
+        print(json.dumps(row, ensure_ascii=False) if arguments.json else _line(row))
+    return 0
+
+
+def _vector_of_file(lake: Lake, values: settings.Settings, path: Path) -> NDArray[np.float32]:
+    """The vector of a picture by the encoder of the settings, which must be that of the shelves."""
+    import numpy as np
+
+    from biomedica_assets.lib.embed import open_encoder
+    from biomedica_assets.lib.images.canonical import open_canonical
+    from biomedica_assets.lib.tables import EMBEDDING_SHELF
+
+    made = [lake.manifest(EMBEDDING_SHELF, shelf) for shelf in lake.partitions(EMBEDDING_SHELF)]
+    digests = {str(one.metrics["encoder_digest"]) for one in made if one}
+    if not digests:
+        raise PermanentFailure(
+            "no image has a vector yet; `biomedica run --select '*embedding_shelf'` makes them, and search by words "
+            "does without"
+        )
+    try:
+        picture = open_canonical(path)
+    except (OSError, ValueError) as error:
+        raise PermanentFailure(f"{path} cannot be read as a picture: {error}") from error
+    encoder = open_encoder(
+        values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
+    )
+    if digests != {encoder.digest}:
+        raise PermanentFailure(
+            f"the vectors here were made by another encoder than {values.encoder} as the settings have it; set "
+            "`encoder` to the one they are from, or `biomedica refresh` them"
+        )
+    return encoder.encode(np.stack([encoder.prepare(picture)]))[0]
+
+
+def _line(row: dict[str, Any]) -> str:
+    caption = " ".join((row["caption"] or "").split())
+    caption = caption if len(caption) <= _WIDEST else caption[: _WIDEST - 3] + "..."
+    licence = row["license_code"] or "no licence"
+    return f"{row['rank']:>3}  {row['media_id']}  {row['year'] or '----'}  {licence:<12}  {caption}"
