@@ -118,12 +118,17 @@ class Dataset:
         Raises:
             RecipeError: it is no condition.
         """
-        from biomedica_assets.lib.search.searching import connected
-        from biomedica_assets.lib.select import predicate
+        import polars as pl
 
-        condition = f"WHERE (\n{predicate.check(where).sql}\n)" if where else ""
-        with connected(self._lake) as connection:
-            return connection.sql(f"SELECT * FROM samples {condition} ORDER BY sample_key").pl()  # noqa: S608
+        from biomedica_assets.lib.select import catalog_view, predicate
+        from biomedica_assets.lib.tables import SHARDS
+
+        condition = predicate.check(where) if where else None
+        found: list[pl.DataFrame] = []
+        for chunk in self._lake.partitions(SHARDS):
+            rows = catalog_view.read_samples(self._lake, chunk, catalog_view.BY_NAME)
+            found.append(rows.filter(predicate.matches(condition, rows)) if condition else rows)
+        return pl.concat(found).sort("sample_key") if found else pl.DataFrame()
 
     def search(
         self, words: str | None = None, *, like: str | None = None, where: str | None = None, most: int = 20

@@ -3,8 +3,8 @@
     score = sum over the words of the query of  idf * n * (k1 + 1) / (n + k1 * (1 - b + b * length / mean length))
     idf   = ln(1 + (N - df + 0.5) / (df + 0.5))
 
-``N``, ``df`` and the mean length are of all documents of all shelves, whatever the condition, so that a score does not
-depend on where an article lies or on what is asked beside the words. DuckDB reads the row groups of the query's words
+``N``, ``df`` and the mean length are of all documents of all shelves, so that a score does not depend on where an
+article lies. DuckDB reads the row groups of the query's words
 alone, since ``search_words`` is sorted by word.
 """
 
@@ -24,33 +24,27 @@ WITH hits AS (
 ),
 word_df AS (SELECT word, count(*) AS df FROM hits GROUP BY word),
 stated AS (SELECT count(*) AS documents, avg(n_words) AS mean FROM search_documents)
-SELECT d.sample_key, d.media_id, round(sum(
+SELECT d.sample_key, d.media_id, d.chunk, round(sum(
     ln(1 + (documents - df + 0.5) / (df + 0.5)) * n * ({k1} + 1)
     / (n + {k1} * (1 - {b} + {b} * d.n_words / mean))
 ), 9) AS score
 FROM hits JOIN word_df USING (word) JOIN search_documents d USING (shelf, document), stated
-{where}
-GROUP BY d.sample_key, d.media_id
+GROUP BY d.sample_key, d.media_id, d.chunk
 ORDER BY score DESC, d.sample_key
 LIMIT {most}
 """
 
 
-def by_words(
-    connection: duckdb.DuckDBPyConnection, query: str, most: int, condition: str | None = None
-) -> pl.DataFrame:
+def by_words(connection: duckdb.DuckDBPyConnection, query: str, most: int) -> pl.DataFrame:
     """The documents that hold any word of a query, best first.
 
     Args:
-        connection: with the views ``search_words``, ``search_documents`` and, for a condition, ``samples``.
+        connection: with the views ``search_words`` and ``search_documents``.
         query: words; their order says nothing, a repeated one counts once.
         most: how many documents.
-        condition: over columns of the view ``samples``, checked before.
 
     Returns:
-        ``sample_key``, ``media_id``, ``score``; equals by key.
+        ``sample_key``, ``media_id``, ``chunk``, ``score``; equals by key.
     """
-    words = sorted(set(words_of(query)))
-    connection.execute("SET VARIABLE words = ?::VARCHAR[]", [words])
-    where = f"WHERE d.sample_key IN (SELECT sample_key FROM samples WHERE {condition})" if condition else ""  # noqa: S608
-    return connection.sql(_SCORES.format(k1=K1, b=B, where=where, most=int(most))).pl()
+    connection.execute("SET VARIABLE words = ?::VARCHAR[]", [sorted(set(words_of(query)))])
+    return connection.sql(_SCORES.format(k1=K1, b=B, most=int(most))).pl()

@@ -50,7 +50,7 @@ def index_shelf(lake: Lake, shelf: str, *, progress: Progress = SILENT) -> list[
         lengths = found.group_by("document").agg(pl.col("n").sum().cast(pl.Int32).alias("n_words"))
         documents.append(
             numbered.join(lengths, on="document", how="left", maintain_order="left").select(
-                "document", "sample_key", "media_id", pl.col("n_words").fill_null(0)
+                "document", "sample_key", "media_id", "chunk", pl.col("n_words").fill_null(0)
             )
         )
         words.append(found)
@@ -75,6 +75,7 @@ def _samples(lake: Lake, chunks: list[str]) -> Iterator[pl.DataFrame]:
         yield samples.select(
             "sample_key",
             "media_id",
+            pl.lit(chunk).alias("chunk"),
             pl.concat_str("caption", "title", keywords, separator="\n", ignore_nulls=True).alias("text"),
         )
 

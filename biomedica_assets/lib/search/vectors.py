@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -32,25 +30,23 @@ def vector_of(lake: Lake, media_id: str) -> NDArray[np.float32]:
     )
 
 
-def nearest(lake: Lake, vector: NDArray[np.float32], most: int, among: Collection[str] | None = None) -> pl.DataFrame:
+def nearest(lake: Lake, vector: NDArray[np.float32], most: int) -> pl.DataFrame:
     """The images whose vectors have the largest cosine with one vector, best first.
 
     Args:
         lake: the data directory.
         vector: [dimension] float32, of the encoder that the shelves are from.
         most: how many.
-        among: only these images; None takes all.
 
     Returns:
-        ``media_id``, ``score`` (cosine, -1 to 1); equals by id.
+        ``media_id``, ``chunk``, ``score`` (cosine, -1 to 1); equals by id.
 
     Raises:
         PermanentFailure: the vector has another dimension than those of the shelves.
         StoreError: vectors cannot be read.
     """
     wanted = _unit(vector[None, :])[0]
-    best = pl.DataFrame(schema={"media_id": pl.String, "score": pl.Float64})
-    chosen = None if among is None else pl.DataFrame({"media_id": pl.Series([*among], dtype=pl.String)})
+    best = pl.DataFrame(schema={"media_id": pl.String, "chunk": pl.String, "score": pl.Float64})
     for shelf in lake.partitions(EMBEDDING_SHELF):
         file = vectors_of(lake, EMBEDDING_SHELF, shelf)
         if file.rows and file.dimension != wanted.size:
@@ -58,16 +54,12 @@ def nearest(lake: Lake, vector: NDArray[np.float32], most: int, among: Collectio
                 f"the vectors of shelf {shelf} have {file.dimension} dimensions, the picture's has {wanted.size}: they "
                 "are of different encoders. Name the encoder that the shelves are from"
             )
-        ids = lake.read_lazy(EMBEDDING_SHELF, shelf).select("media_id", "row")
+        ids = lake.read_lazy(EMBEDDING_SHELF, shelf).select("media_id", pl.col("source_chunk").alias("chunk"), "row")
         for start in range(0, file.rows, _BLOCK):
-            here = ids.slice(start, _BLOCK)
-            frame = (here if chosen is None else here.join(chosen.lazy(), on="media_id", how="semi")).collect()
-            if not frame.height:
-                continue
+            frame = ids.slice(start, _BLOCK).collect()
             block = file.read(start, start + _BLOCK)
-            rows = frame["row"].to_numpy() - start
-            scores: NDArray[np.float32] = _unit(block[rows].astype(np.float32)) @ wanted
-            found = frame.select("media_id", pl.Series("score", np.round(scores.astype(np.float64), 6)))
+            scores: NDArray[np.float32] = _unit(block[frame["row"].to_numpy() - start].astype(np.float32)) @ wanted
+            found = frame.select("media_id", "chunk", pl.Series("score", np.round(scores.astype(np.float64), 6)))
             best = pl.concat([best, found]).sort(["score", "media_id"], descending=[True, False]).head(most)
     return best
 

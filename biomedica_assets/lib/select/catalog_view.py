@@ -146,6 +146,34 @@ def joined(
     return frame.select(sorted(taken)).collect()
 
 
+def read_some(lake: Lake, wanted: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """Columns of the view for some samples, from the files of their chunks alone.
+
+    Args:
+        lake: the data directory.
+        wanted: ``chunk`` and ``sample_key`` of the samples.
+        names: columns of the view.
+
+    Returns:
+        A row for each sample that there is, with ``sample_key`` and the named columns, by key.
+    """
+    chunks = wanted["chunk"].unique().sort().to_list()
+    keys = sorted({key for _, key in JOINS.values()})
+    own = sorted({"sample_key", *keys, *(name for name in names if BY_NAME[name].table == "shards")})
+    frame = lake.scan(SHARDS, chunks).filter(pl.col("sample_key").is_in(wanted["sample_key"].implode()))
+    rows = frame.select(own).collect()
+    for table in tables_of(names)[1:]:
+        key = JOINS[table.name][1]
+        columns = [BY_NAME[name] for name in names if BY_NAME[name].table == table.name and BY_NAME[name].source != key]
+        there = [chunk for chunk in chunks if table.name not in OPTIONAL or lake.manifest(table, chunk) is not None]
+        some = lake.scan(table, there).filter(pl.col(key).is_in(rows[key].unique().implode()))
+        rows = rows.join(
+            some.select(key, *(pl.col(c.source).alias(c.name) for c in columns)).collect(), on=key, how="left"
+        )
+    false = sorted(FALSE_WITHOUT & set(names))
+    return rows.with_columns(pl.col(false).fill_null(False)).select(sorted({"sample_key", *names})).sort("sample_key")
+
+
 def view_sql() -> str:
     """``CREATE VIEW samples`` over views named like the tables, for the catalog."""
     columns = ",\n  ".join(f'{_sql(c)} AS "{c.name}"' for c in COLUMNS)

@@ -14,6 +14,7 @@ SEARCH_DOCUMENTS = Table(
         _c("document", I32, "number of the document in its shelf, from 0, by chunk and key"),
         _c("sample_key", S, "sample", src="shards.sample_key"),
         _c("media_id", S, "its image", src="shards.media_id"),
+        _c("chunk", S, "chunk that it lies in"),
         _c(
             "n_words",
             I32,

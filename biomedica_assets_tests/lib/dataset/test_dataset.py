@@ -1,8 +1,10 @@
 """A data directory from Python, on a small lake and in an interpreter of its own."""
 
 import io
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +49,7 @@ def lake(tmp_path_factory, given):
     build_shards(made, CHUNK, config=ShardConfig())
     stage.index_shelf(made, "PMC000")
     over_all_shards(made, "all")
+    over_all_shards(made, "full")
     return made
 
 
@@ -91,7 +94,7 @@ def test_search_goes_by_words_and_condition(data):
 
 def test_a_recipe_is_the_same_samples_in_every_form(data, given):
     recipe = data.recipe("all")
-    assert data.recipes == ["all"] and recipe.splits == {"train": len(given)}
+    assert data.recipes == ["all", "full"] and recipe.splits == {"train": len(given)}
     plain = list(recipe.samples())
     assert sorted(sample.key for sample in plain) == sorted(given)
     for sample in plain:
@@ -121,7 +124,7 @@ def test_what_is_no_data_directory_and_no_recipe_says_what_is(data, tmp_path):
         bm.open(tmp_path)
     with pytest.raises(PermanentFailure, match="is no directory"):
         bm.open(tmp_path / "mistyped")
-    with pytest.raises(StreamError, match="built are: all"):
+    with pytest.raises(StreamError, match="built are: all, full"):
         data.recipe("al")
 
 
@@ -142,3 +145,12 @@ def test_reading_needs_neither_dagster_nor_torch(lake):
     )
     done = subprocess.run([sys.executable, "-c", program, str(lake.root)], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_lines_of_the_readme_run(lake):
+    """As they stand there, over these data and with an id that they have."""
+    readme = Path(bm.__file__).parents[1] / "README.md"
+    (block,) = re.findall(r"```python\nimport biomedica_assets as bm\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    assert "d.search(" in block and "d.recipe(" in block
+    block = re.sub(r"pmc\d+-1-[0-9a-f]+-0", "pmc7-1-f3-0", block).replace("data/demo", str(lake.root))
+    exec(compile(block, "README.md", "exec"), {"bm": bm, "transform": None, "tokenize": None})
