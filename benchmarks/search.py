@@ -2,7 +2,7 @@
 
 Captions are drawn from a vocabulary with Zipf's frequencies, 40 words each, so that a query of three words from the
 middle of it meets some thousandths of all documents, and the commonest word a third of them. What is timed is the whole
-call of ``lib.search``: views, ranking, and the join with what is shown. Vectors are searched exactly, so recall is 1.
+call of ``lib.select.search``: views, ranking, and the join with what is shown. Vectors are searched exactly, so recall is 1.
 
     python benchmarks/search.py [--documents N] [--queries N]
 """
@@ -23,8 +23,8 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from biomedica_assets.lib import search
-from biomedica_assets.lib.search import searching, stage
+from biomedica_assets.lib.select import search
+from biomedica_assets.lib.select.search import searching, stage
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ARTICLES,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from biomedica_assets.lib.search import stage
+from biomedica_assets.lib.select.search import stage
 from biomedica_assets.lib.tables import SEARCH_DOCUMENTS, SEARCH_WORDS, Table
 from biomedica_assets.metadata import as_result, check_specs, definition_metadata
 from biomedica_assets.partitions import CHUNK_TO_SHELF, SHELVES

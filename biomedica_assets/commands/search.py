@@ -21,9 +21,9 @@ _WIDEST = 90
 
 def search(arguments: argparse.Namespace) -> int:
     """``biomedica search``: 0 also where nothing was found."""
-    from biomedica_assets.lib.search.searching import Query
-    from biomedica_assets.lib.search.searching import search as find
-    from biomedica_assets.lib.search.vectors import vector_of
+    from biomedica_assets.lib.select.search.searching import Query
+    from biomedica_assets.lib.select.search.searching import search as find
+    from biomedica_assets.lib.select.search.vectors import vector_of
     from biomedica_assets.lib.store.lake import Lake
 
     if arguments.n < 1:

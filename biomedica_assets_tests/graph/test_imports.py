@@ -12,6 +12,8 @@ SHARED = {
     "tables", "store", "errors", "report", "progress", "chunks", "licenses", "compute", "weights", "hub", "machine",
     "quiet",
 }  # fmt: skip
+# Opens a data directory from Python: a door to all subjects, of which no subject knows.
+DOORS = {"dataset"}
 # Every stage that looks at pictures looks at the same ones.
 CANONICAL = "biomedica_assets.lib.images.canonical"
 HEAVY = {
@@ -54,6 +56,8 @@ def test_subjects_of_the_library_do_not_import_one_another():
     found = []
     for path, tree in LIBRARY.items():
         subject = path.relative_to(PACKAGE / "lib").parts[0].removesuffix(".py")
+        if subject in DOORS:
+            continue
         for name in imported(tree):
             parts = name.split(".")
             if parts[:2] == ["biomedica_assets", "lib"] and len(parts) > 2:

@@ -133,7 +133,7 @@ class Dataset:
     def search(
         self, words: str | None = None, *, like: str | None = None, where: str | None = None, most: int = 20
     ) -> pl.DataFrame:
-        """Search by words, by an image of the data, or by both; see ``lib.search``.
+        """Search by words, by an image of the data, or by both; see ``lib.select.search``.
 
         Args:
             words: of which any may stand in caption, title or keywords; BM25.
@@ -144,8 +144,8 @@ class Dataset:
         Returns:
             ``rank``, ``score``, ids, caption, title, journal, year, licence and labels.
         """
-        from biomedica_assets.lib.search.searching import Query, search
-        from biomedica_assets.lib.search.vectors import vector_of
+        from biomedica_assets.lib.select.search.searching import Query, search
+        from biomedica_assets.lib.select.search.vectors import vector_of
 
         vector = vector_of(self._lake, self._row(like)["media_id"]) if like else None
         return search(self._lake, Query(words, vector, where, most))

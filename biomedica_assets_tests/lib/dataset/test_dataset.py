@@ -13,8 +13,8 @@ from PIL import Image
 import biomedica_assets as bm
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.canonical import open_canonical
-from biomedica_assets.lib.search import stage
 from biomedica_assets.lib.select.definition import RecipeError
+from biomedica_assets.lib.select.search import stage
 from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.stream.failures import StreamError

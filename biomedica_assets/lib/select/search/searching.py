@@ -18,10 +18,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.search.ranking import by_words
-from biomedica_assets.lib.search.vectors import nearest
 from biomedica_assets.lib.select import predicate
 from biomedica_assets.lib.select.catalog_view import read_samples, read_some
+from biomedica_assets.lib.select.search.ranking import by_words
+from biomedica_assets.lib.select.search.vectors import nearest
 from biomedica_assets.lib.store import catalog
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import SEARCH_DOCUMENTS, SEARCH_WORDS, SHARDS

@@ -13,7 +13,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from biomedica_assets.lib.search.words import words_of
+from biomedica_assets.lib.select.search.words import words_of
 
 K1, B = 1.2, 0.75
 """Lucene's and the literature's usual values."""

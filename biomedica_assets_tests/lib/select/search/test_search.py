@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.search import searching, stage, vectors, words
-from biomedica_assets.lib.search.searching import Query, search
 from biomedica_assets.lib.select import catalog_view
 from biomedica_assets.lib.select.definition import RecipeError
+from biomedica_assets.lib.select.search import searching, stage, vectors, words
+from biomedica_assets.lib.select.search.searching import Query, search
 from biomedica_assets.lib.store import catalog
 from biomedica_assets.lib.store.vectors import write_vectors
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, SEARCH_DOCUMENTS, SEARCH_WORDS, SHARDS

@@ -11,8 +11,8 @@ from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.search.words import postings
 from biomedica_assets.lib.select.catalog_view import read_samples
+from biomedica_assets.lib.select.search.words import postings
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, SEARCH_DOCUMENTS, SEARCH_WORDS, SHARDS, Table
