@@ -2,8 +2,8 @@
 
 Claims: at least 0.4 times the rate of ``lxml.etree.fromstring`` on the same bytes, and at least 1.5 times that of
 ``pubmed_parser`` (``parse_pubmed_xml`` + ``parse_pubmed_caption``). Same files, same process, alternating; medians of
-the rounds, wall time. Ours includes the JSON lines, and builds the tree of the next file in a second thread where there
-is a core for it; the ratio of CPU time, in which that gains nothing, is printed beside it and claims nothing.
+the rounds, wall time; the ratio of CPU time, which other processes disturb less, is printed beside it. Ours includes
+the JSON lines.
 
     python benchmarks/parse_speed.py [--corpus DIR] [--rounds N]
 """

@@ -2,7 +2,7 @@
 
 Captions are drawn from a vocabulary with Zipf's frequencies, 40 words each, so that a query of three words from the
 middle of it meets some thousandths of all documents, and the commonest word a third of them. What is timed is the whole
-call of ``lib.select.search``: views, ranking, and the join with what is shown. Vectors are searched exactly, so recall is 1.
+call of ``lib.select.search``: views, ranking, and the join with what is shown. Vectors are searched exactly.
 
     python benchmarks/search.py [--documents N] [--queries N]
 """

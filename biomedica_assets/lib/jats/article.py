@@ -6,7 +6,6 @@ Belongs here: the single pass over the tree that hands each element to whoever k
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 
 from biomedica_assets.lib.jats.context import Contexts
 from biomedica_assets.lib.jats.figures import Figures, Row
@@ -77,25 +76,13 @@ def parse_articles(
         UnreadableXml: the file as a whole cannot be used.
     """
     roots, n_without = read_articles(data)
-    return records_of(roots, named=named, default_id=default_id, xml=xml, today=today), n_without
-
-
-def records_of(
-    roots: Sequence[Element],
-    *,
-    named: str | None = None,
-    default_id: str = "unknown",
-    xml: bool = True,
-    today: dt.date | None = None,
-) -> list[ParsedArticle]:
-    """The records of the articles of one file, as ``parse_articles`` gives them, from what ``read_articles`` found."""
     number = int(named.removeprefix("PMC").partition(".")[0]) if named else None
     found: list[ParsedArticle] = []
     for n, root in enumerate(roots, start=1):
         is_named = named is not None and (len(roots) == 1 or stated_pmcid(root) == number)
         fallback = default_id if n == 1 else f"{default_id}-{n}"
         found.append(_parsed(root, named if is_named else None, fallback, len(roots) - 1, xml=xml, today=today))
-    return found
+    return found, n_without
 
 
 def _parsed(

@@ -34,8 +34,8 @@ the hash misses). Of 76 links by hash in the invented corpus they refuse 68, nea
 with other data. A distance of 8 finds every copy but those cropped by 3 %, and 5 % false pairs without the pixels, none
 with them; it is not the default for the time it takes (benchmarks/near_duplicates.py)."""
 LEAST_AGREEMENT = 0.96
-"""On 40 real figures and 320 copies made of them every pair that hash and correlation link agrees by 0.97 or more when
-one is laid over the other. Of 32 such links between 250 drawn pictures it refuses 6: formulae and scatter plots of one
+"""Of 40 real figures and 281 copies of them every pair that hash and correlation link agrees by 0.97 or more when one
+is laid over the other. Of 23 such links between 250 drawn pictures it refuses 6: formulae and scatter plots of one
 form with other content."""
 PLAIN_BITS = 2
 """A pHash has 32 bits set, or close to it, unless the picture has next to no structure (blank, one line): hashes with
