@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,11 @@ def main(argv: list[str] | None = None) -> int:
         # Libraries that are quoted (YAML's, DuckDB's) draw over several lines; a message is one.
         print(f"biomedica: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader (head, a training job that has had enough) went away; that is its right.
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError as error:
+        gone = _reader_is_gone()
+        if not gone:
+            print(f"biomedica: the connection to another process broke: {error}", file=sys.stderr)
+        return int(not gone)
     except OSError as error:
         # Disks fail in the middle of anything; with ``python -X dev`` the traceback shows.
         if sys.flags.dev_mode:
@@ -66,6 +68,25 @@ def _selected(*given: Any) -> Path:
     from biomedica_assets.commands.streaming import selected
 
     return selected(*given)
+
+
+def _reader_is_gone() -> bool:
+    """Whether what reads our output (head, a training job that has had enough) went away, which is its right.
+
+    A pipe to a worker that died breaks in the same words, and is a failure.
+    """
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return False
+    look = select.poll()
+    look.register(descriptor, 0)
+    if not look.poll(0):
+        return False
+    # What is left in the buffer goes nowhere, so that the interpreter does not complain of it at its end.
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nowhere.fileno(), descriptor)
+    return True
 
 
 def parser() -> argparse.ArgumentParser:

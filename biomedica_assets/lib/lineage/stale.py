@@ -212,7 +212,7 @@ class Versions:
             present = (self.manifest(SHARDS, chunk) for chunk in self._lake.partitions(SHARDS))
             self._shards = {entry.path: None for made in present if made for entry in made.files}
         now = self._shards
-        read = (path for entry in recipe.files for path in shards_of_index(self._lake.root / entry.path))
+        read = (path for entry in recipe.files for path in shards_of_index(self._lake.root / entry.path) or ())
         replaced = Counter(owner_of_shard(path) for path in read if path not in now)
         told = {owner: f"{n:,} shard{'s' * (n > 1)} of an earlier run" for owner, n in sorted(replaced.items())}
         return [Reason(Cause.INPUT_REPLACED, f"{owner} was made again: this reads {n}") for owner, n in told.items()]

@@ -27,7 +27,7 @@ from biomedica_assets.lib.store.atomic import TEMPORARY_PREFIX
 from biomedica_assets.lib.store.lake import MANIFEST, Lake
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.store.owners import Owner, owned, shards_of_index
-from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE, TABLES
+from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE, SHARDS, TABLES
 
 GRACE_SECONDS = 3600.0
 _INDEX = re.compile(r"recipes/[^/\s\"]+/[^/\s\"]+\.index")
@@ -159,13 +159,18 @@ class _Look:
     def survey(self, progress: Progress) -> Survey:
         indexes = dict(owned(self._lake.root, {RECIPE.name}, ".index"))
         used = {path: why for path, owner in indexes.items() if (why := self._index_in_use(path, owner))}
-        in_shards = {shard for path in used for shard in shards_of_index(self._lake.root / path)}
+        pointed = {path: shards_of_index(self._lake.root / path) for path in used}
+        in_shards = {shard for shards in pointed.values() for shard in shards or ()}
+        unread = next((path for path, shards in pointed.items() if shards is None), None)
         links = _link_targets(self._lake.root)
         garbage: list[Garbage] = []
         waiting: dict[str, str] = {}
         wanted = set(TABLES) if self._only is None else {self._only}
         for path, owner in track(owned(self._lake.root, wanted), progress, "look for garbage", None, "files"):
             if path in self._named or path in in_shards or path in links or self._kept_checkpoint(path):
+                continue
+            if unread is not None and owner.asset == SHARDS.name:
+                waiting[path] = f"may be named by {unread}, which cannot be read: build that recipe again"
                 continue
             if why := used.get(path) or self._why_waiting(path, owner):
                 waiting[path] = why

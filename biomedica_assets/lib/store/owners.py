@@ -60,14 +60,24 @@ def owned(root: Path, assets: Collection[str], suffix: str = "") -> Iterator[tup
                     yield path.relative_to(root).as_posix(), Owner(asset, partition)
 
 
-def shards_of_index(path: Path) -> list[str]:
-    """Paths of the shards that an index points into, from its header; empty if it is damaged."""
+def shards_of_index(path: Path) -> list[str] | None:
+    """Paths of the shards that an index points into, from its header (``lib.stream.index``).
+
+    None if the header cannot be read: then the index may point into any. An index that is not there points nowhere.
+    """
     try:
         with os.fdopen(open_unnoticed(path), "rb") as handle:
-            (length,) = struct.unpack("<8xQ", handle.read(16))
+            start = handle.read(16)
+            # Earlier indexes have a length of 8 bytes; in those of today the last 4 are the check of the header.
+            (length,) = struct.unpack(_LENGTH[start[:8]], start[8:])
             return [str(raw[0]) for raw in json.loads(handle.read(length))["shards"]]
-    except (OSError, ValueError, KeyError, TypeError, struct.error, OverflowError, MemoryError):
+    except FileNotFoundError:
         return []
+    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error):
+        return None
+
+
+_LENGTH = {b"BMSHARD1": "<Q", b"BMSHARD2": "<I4x"}
 
 
 def owner_of_shard(path: str) -> str:

@@ -26,7 +26,7 @@ from biomedica_assets.lib.images import canonical, pixels, sniff
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import measure
 from biomedica_assets.lib.release import compat_export
-from biomedica_assets.lib.select import likeness
+from biomedica_assets.lib.select import likeness, looks
 from biomedica_assets_tests.lib.images.generated import encode, every_format
 
 ROWS, COLUMNS = np.mgrid[0:90, 0:120]
@@ -153,7 +153,13 @@ def described(data: bytes, _: Path) -> object:
 
 def compared(data: bytes, folder: Path) -> object:
     drawn = likeness.portrait(as_file(data, folder))
-    return likeness.thumbnail_of(data).tobytes(), drawn.grey.tobytes(), drawn.colour.tobytes(), drawn.shape
+    return (
+        looks.looked_at(data).tobytes(),
+        looks.grey_file(as_file(data, folder)).tobytes(),
+        drawn.grey.tobytes(),
+        drawn.colour.tobytes(),
+        drawn.shape,
+    )
 
 
 def on_a_sheet(data: bytes, folder: Path) -> object:

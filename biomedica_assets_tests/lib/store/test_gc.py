@@ -293,3 +293,16 @@ def test_a_stream_over_shards_that_are_gone_says_what_mends_it(lake):
     (lake.root / path).unlink()
     assert "Build the recipe again (`biomedica run --select recipe`)" in says()
     index.close()
+
+
+def test_an_index_in_use_that_cannot_be_read_keeps_every_shard(lake):
+    """It may point into any of them; one of another version was taken for one that points nowhere, and they went."""
+    old = replace_shards(lake)
+    (path,) = lake.manifest(RECIPE, "r").files
+    whole = (lake.root / path.path).read_bytes()
+    (lake.root / path.path).write_bytes(b"BMSHARD9" + whole[8:])
+    assert not old & take_out(lake)
+    (lake.root / path.path).write_bytes(whole)
+    assert not old & take_out(lake)
+    over_all_shards(lake)
+    assert old < take_out(lake)
