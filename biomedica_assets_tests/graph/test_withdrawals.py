@@ -174,7 +174,8 @@ def holders(lake, site):
         for key in keys:
             if lake.manifest(table, key) is None:
                 continue
-            text = lake.read(table, key).drop("said_by", "words", strict=False).write_ndjson()
+            rows = lake.read(table, key).drop("said_by", "words", strict=False)
+            text = rows.with_columns(pl.selectors.binary().bin.encode("hex")).write_ndjson()
             for name, article in site.article.items():
                 ids = [article, *(getattr(site, "media", {}).get(name, ()))]
                 if any(re.search(rf"\b{re.escape(one)}\b", text) for one in ids):
