@@ -40,7 +40,7 @@ def _said(capsys, arguments: list[str]) -> tuple[int, list[str]]:
 NEEDS_DATA = [
     ["stale"], ["refresh"], ["changes"], ["trace", "PMC1"], ["sql", "from figures"], ["gc"], ["fsck"],
     ["annotate"], ["annotators"], ["annotators", "--add", "ada"], ["votes"], ["export", "there", "--recipe", "full"],
-    ["verify"], ["export-biomedica", "there"], ["upload", "me/mine"], ["ui"], ["tasks"], ["evaluate", "biomedclip"],
+    ["search", "fundus"], ["verify"], ["export-biomedica", "there"], ["upload", "me/mine"], ["ui"], ["tasks"], ["evaluate", "biomedclip"],
 ]  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def test_a_mistyped_data_directory_is_refused_and_not_made(data_dir, capsys, com
         (["demo", "--articles", "-5"], 2, "argument --articles: '-5' is not a whole number from 0"),
         (["demo", "--articles", "many"], 2, "argument --articles: 'many' is not a whole number from 0"),
         (["demo", "--seed", "-1"], 2, "argument --seed: '-1' is not a whole number from 0"),
+        (["search", "fundus", "-n", "0"], 2, "argument -n: '0' is not a whole number from 1"),
         # places
         (["gc", "--data-dir", "a_file"], 1, "a_file is a file; name a folder with --data-dir"),
         (["run", "--data-dir", "a_file/x", "--source", "empty"], 1, "a_file/x is a file"),

@@ -26,8 +26,6 @@ def search(arguments: argparse.Namespace) -> int:
     from biomedica_assets.lib.select.search.vectors import vector_of
     from biomedica_assets.lib.store.lake import Lake
 
-    if arguments.n < 1:
-        raise PermanentFailure(f"-n {arguments.n}: give at least 1")
     if not (arguments.words or arguments.image or arguments.like or arguments.where):
         raise PermanentFailure("nothing to look for: give words, --image, --like or --where")
     if arguments.image and arguments.like:

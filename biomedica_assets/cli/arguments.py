@@ -1,92 +1,16 @@
-"""The ``biomedica`` command: arguments in, one function of ``commands`` called, exit code out.
+"""Names, options and help of the commands.
 
-Belongs here: names, options and help of the commands. Imports nothing heavy, so that ``biomedica stream`` and
-``biomedica parse`` start in a fraction of a second.
+Imports nothing heavy: what a command calls is imported when it is called.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import select
-import sys
 from pathlib import Path
-from typing import Any
 
-from biomedica_assets.lib.errors import BiomedicaError
-from biomedica_assets.options import ShowVersion, hours, natural, port, positive
+from biomedica_assets.cli.options import ShowVersion, hours, natural, port, positive
 
 _KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        0 if all went well, 1 if something failed or was rejected, 2 if the command was not understood, 130 or 143 if a
-        signal ended it.
-    """
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["stream"]:
-        # One process for each virtual shard of a training run: straight to it, without building the other commands.
-        from biomedica_assets.lib.stream.command import main as stream
-
-        return stream(_with_data_dir(given[1:]), _selected)
-    arguments = parser().parse_args(given)
-    from biomedica_assets.stopping import STOP
-
-    try:
-        with STOP.watching():
-            return int(arguments.run(arguments))
-    except BiomedicaError as error:
-        # Libraries that are quoted (YAML's, DuckDB's) draw over several lines; a message is one.
-        print(f"biomedica: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except BrokenPipeError as error:
-        gone = _reader_is_gone()
-        if not gone:
-            print(f"biomedica: the connection to another process broke: {error}", file=sys.stderr)
-        return int(not gone)
-    except OSError as error:
-        # Disks fail in the middle of anything; with ``python -X dev`` the traceback shows.
-        if sys.flags.dev_mode:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"biomedica: {where}{error.strerror or error}. What was finished is kept; free space or fix what is named, "
-            "and run the same command to go on",
-            file=sys.stderr,
-        )
-        return 1
-    except KeyboardInterrupt as stopped:
-        print("biomedica: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
-        return getattr(stopped, "code", 130)
-
-
-def _selected(*given: Any) -> Path:
-    """The index of a condition; what it needs is imported only then."""
-    from biomedica_assets.commands.streaming import selected
-
-    return selected(*given)
-
-
-def _reader_is_gone() -> bool:
-    """Whether what reads our output (head, a training job that has had enough) went away, which is its right.
-
-    A pipe to a worker that died breaks in the same words, and is a failure.
-    """
-    try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):
-        return False
-    look = select.poll()
-    look.register(descriptor, 0)
-    if not look.poll(0):
-        return False
-    # What is left in the buffer goes nowhere, so that the interpreter does not complain of it at its end.
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
-        os.dup2(nowhere.fileno(), descriptor)
-    return True
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,13 +28,6 @@ def parser() -> argparse.ArgumentParser:
     _people_commands(commands)
     _release_commands(commands)
     return top
-
-
-def _with_data_dir(given: list[str]) -> list[str]:
-    """The environment's data directory for a command that does not load the settings (that would take 0.2 s)."""
-    named = any(word == "--data-dir" or word.startswith("--data-dir=") for word in given)
-    directory = os.environ.get("BIOMEDICA_DATA_DIR")
-    return given if named or not directory else [*given, "--data-dir", directory]
 
 
 def _add(
@@ -236,13 +153,13 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     search = _add(
         commands, "search", "search.search",
         "Look for samples by words, by a picture, or by both: "
-        '`biomedica search fundus photograph --where "license_group = \'commercial\' and year >= 2020"`.',
+        '`biomedica search fundus photograph --where "license_group = \'commercial\' and year >= 2020"`.', on_data=True,
     )  # fmt: skip
     search.add_argument("words", nargs="*", help="words, of which any may stand in caption, title or keywords")
     search.add_argument("--image", type=Path, metavar="FILE", help="a picture; images like it come first")
     search.add_argument("--like", metavar="MEDIA_ID", help="an image of the data; images like it come first")
     search.add_argument("--where", metavar="SQL", help="a condition over the view samples, as in a recipe")
-    search.add_argument("-n", type=int, default=20, help="how many (default 20)")
+    search.add_argument("-n", type=positive, default=20, help="how many (default 20)")
     search.add_argument("--json", action="store_true", help="a JSON object a line, with ids, licence and labels")
 
     sql = _add(
@@ -434,7 +351,3 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     rebuild.add_argument("release", type=Path, metavar="RELEASE", help="folder of the release")
     rebuild.add_argument("--source", metavar="DIR|s3://BUCKET", help="where articles come from")
     rebuild.add_argument("--pubmed", metavar="DIR", help="PubMed's files, if the release was made with them")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
