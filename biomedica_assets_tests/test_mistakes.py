@@ -40,7 +40,8 @@ def _said(capsys, arguments: list[str]) -> tuple[int, list[str]]:
 NEEDS_DATA = [
     ["stale"], ["refresh"], ["changes"], ["trace", "PMC1"], ["sql", "from figures"], ["gc"], ["fsck"],
     ["annotate"], ["annotators"], ["annotators", "--add", "ada"], ["votes"], ["export", "there", "--recipe", "full"],
-    ["search", "fundus"], ["verify"], ["export-biomedica", "there"], ["upload", "me/mine"], ["ui"], ["tasks"], ["evaluate", "biomedclip"],
+    ["verify"], ["export-biomedica", "there"], ["upload", "me/mine"], ["ui"], ["tasks"], ["evaluate", "biomedclip"],
+    ["search", "fundus"],
 ]  # fmt: skip
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.store import damage
+from biomedica_assets.lib.store.indexes import shards_of
 from biomedica_assets.lib.store.lake import MANIFEST, Lake, input_name
 from biomedica_assets.lib.store.manifest import Manifest
-from biomedica_assets.lib.store.owners import owner_of_shard, shards_of_index
+from biomedica_assets.lib.store.owners import owner_of_shard
 from biomedica_assets.lib.tables import RECIPE, SHARDS, Table
 
 _NAMED = 3
@@ -212,7 +213,7 @@ class Versions:
             present = (self.manifest(SHARDS, chunk) for chunk in self._lake.partitions(SHARDS))
             self._shards = {entry.path: None for made in present if made for entry in made.files}
         now = self._shards
-        read = (path for entry in recipe.files for path in shards_of_index(self._lake.root / entry.path) or ())
+        read = (path for entry in recipe.files for path in shards_of(self._lake.root / entry.path) or ())
         replaced = Counter(owner_of_shard(path) for path in read if path not in now)
         told = {owner: f"{n:,} shard{'s' * (n > 1)} of an earlier run" for owner, n in sorted(replaced.items())}
         return [Reason(Cause.INPUT_REPLACED, f"{owner} was made again: this reads {n}") for owner, n in told.items()]

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.progress import SILENT, Progress
@@ -24,6 +19,7 @@ from biomedica_assets.lib.select.concepts import Vocabulary
 from biomedica_assets.lib.select.definition import NAME, Recipe, RecipeError, SelectsNothing
 from biomedica_assets.lib.select.selection import Tally
 from biomedica_assets.lib.select.shelves import DESCRIBING, check_current
+from biomedica_assets.lib.store import indexes
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import (
@@ -40,36 +36,10 @@ from biomedica_assets.lib.tables import (
 VERSION = "3"
 READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
 """What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
-INDEX_SUFFIX = ".index"
-
-
-class WriteIndex(Protocol):
-    """Writes the index that virtual shards are read by; ``lib.stream.index.write`` is one."""
-
-    def __call__(
-        self,
-        path: Path,
-        *,
-        recipe: str,
-        seed: int,
-        shards: Sequence[tuple[str, int, str]],
-        splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
-    ) -> None:
-        """Write ``path``.
-
-        Args:
-            path: where to.
-            recipe: its name.
-            seed: of the order of training.
-            shards: path below the data directory, size and extension of the images of each shard.
-            splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes),
-                ``repeat`` and ``check``.
-        """
-        ...
 
 
 def build_recipe(
-    lake: Lake, name: str, recipe: Recipe, *, write_index: WriteIndex, progress: Progress = SILENT
+    lake: Lake, name: str, recipe: Recipe, *, write_index: indexes.WriteIndex, progress: Progress = SILENT
 ) -> Report:
     """Fill one partition of ``recipe``: the list of samples, and beside it the index for virtual shards.
 
@@ -150,28 +120,21 @@ def _inputs(lake: Lake) -> dict[str, str]:
     return lake.inputs(*wanted)
 
 
-def _publish_index(lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, write_index: WriteIndex) -> FileEntry:
+def _publish_index(
+    lake: Lake, name: str, recipe: Recipe, frame: pl.DataFrame, write_index: indexes.WriteIndex
+) -> FileEntry:
     """Write the index under the name of its digest: one that a training run has open is never another's."""
     sizes: dict[str, int] = {}
     for chunk in lake.partitions(SHARDS):
         manifest = lake.manifest(SHARDS, chunk)
         sizes |= {entry.path: entry.bytes for entry in (manifest.files if manifest else ())}
-    kinds = frame.group_by("shard").agg(pl.col("image_ext").unique().sort().str.join("+")).sort("shard")
-    if missing := [path for path in kinds["shard"] if path not in sizes]:
+    if missing := sorted(set(frame["shard"]) - set(sizes)):
         raise StoreError(f"the manifests of shards do not list {missing[0]}; make the shards again")
-    shards = [(path, sizes[path], ext) for path, ext in kinds.iter_rows()]
-    numbers = kinds.select("shard").with_row_index("number").cast({"number": pl.Int64})
-    numbered = frame.join(numbers, on="shard", maintain_order="left")
-    columns = {"shard": "number", "start": "start", "end": "end", "repeat": "repeat", "check": "check"}
-    by_split = {
-        split: {new: numbered.filter(split=split)[old].cast(pl.Int64).to_numpy() for new, old in columns.items()}
-        for split in splits.NAMES
-    }
     folder = lake.root / "recipes" / name
-    draft = folder / f"draft{INDEX_SUFFIX}"
-    write_index(draft, recipe=name, seed=recipe.seed, shards=shards, splits=by_split)
+    draft = folder / f"draft{indexes.SUFFIX}"
+    indexes.write(draft, name, recipe.seed, frame, sizes, write_index)
     entry = file_entry(lake, draft)
-    final = draft.rename(folder / f"{entry.sha256[:16]}{INDEX_SUFFIX}")
+    final = draft.rename(folder / f"{entry.sha256[:16]}{indexes.SUFFIX}")
     return dataclasses.replace(entry, path=lake.path_below(final))
 
 

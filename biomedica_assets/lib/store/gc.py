@@ -22,11 +22,11 @@ from pathlib import Path
 
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.store import lease
+from biomedica_assets.lib.store import indexes, lease
 from biomedica_assets.lib.store.atomic import TEMPORARY_PREFIX
 from biomedica_assets.lib.store.lake import MANIFEST, Lake
 from biomedica_assets.lib.store.manifest import Manifest
-from biomedica_assets.lib.store.owners import Owner, owned, shards_of_index
+from biomedica_assets.lib.store.owners import Owner, owned
 from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE, SHARDS, TABLES
 
 GRACE_SECONDS = 3600.0
@@ -157,9 +157,9 @@ class _Look:
         self._manifest_times: dict[Owner, float] = {}
 
     def survey(self, progress: Progress) -> Survey:
-        indexes = dict(owned(self._lake.root, {RECIPE.name}, ".index"))
-        used = {path: why for path, owner in indexes.items() if (why := self._index_in_use(path, owner))}
-        pointed = {path: shards_of_index(self._lake.root / path) for path in used}
+        written = dict(owned(self._lake.root, {RECIPE.name}, indexes.SUFFIX))
+        used = {path: why for path, owner in written.items() if (why := self._index_in_use(path, owner))}
+        pointed = {path: indexes.shards_of(self._lake.root / path) for path in used}
         in_shards = {shard for shards in pointed.values() for shard in shards or ()}
         unread = next((path for path, shards in pointed.items() if shards is None), None)
         links = _link_targets(self._lake.root)

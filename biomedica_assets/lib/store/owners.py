@@ -6,10 +6,7 @@ releases, the mirror, inventories, votes and people, caches, sources, settings, 
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import struct
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -60,38 +57,10 @@ def owned(root: Path, assets: Collection[str], suffix: str = "") -> Iterator[tup
                     yield path.relative_to(root).as_posix(), Owner(asset, partition)
 
 
-def shards_of_index(path: Path) -> list[str] | None:
-    """Paths of the shards that an index points into, from its header (``lib.stream.index``).
-
-    None if the header cannot be read: then the index may point into any. An index that is not there points nowhere.
-    """
-    try:
-        with os.fdopen(open_unnoticed(path), "rb") as handle:
-            start = handle.read(16)
-            # Earlier indexes have a length of 8 bytes; in those of today the last 4 are the check of the header.
-            (length,) = struct.unpack(_LENGTH[start[:8]], start[8:])
-            return [str(raw[0]) for raw in json.loads(handle.read(length))["shards"]]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error):
-        return None
-
-
-_LENGTH = {b"BMSHARD1": "<Q", b"BMSHARD2": "<I4x"}
-
-
 def owner_of_shard(path: str) -> str:
     """Asset and partition of a shard, from its name."""
     match = _SHARD.fullmatch(Path(path).name)
     return str(Owner(SHARDS.name, match[1])) if match else path
-
-
-def open_unnoticed(path: Path) -> int:
-    """Open for reading without setting the time of the last access, which says when a reader last opened an index."""
-    try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_NOATIME", 0))
-    except PermissionError:  # somebody else's file
-        return os.open(path, os.O_RDONLY)
 
 
 def _of_asset(root: Path, asset: str) -> Iterator[tuple[Path, str | None]]:
