@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import absl.logging
 import hypothesis
 import pytest
 
@@ -22,6 +24,10 @@ for _name in [name for name in os.environ if name.startswith(("BIOMEDICA_", "DAG
 os.environ |= {"BIOMEDICA_DATA_DIR": _HOME, "DAGSTER_HOME": _HOME, "DAGSTER_DISABLE_TELEMETRY": "1"}
 # One thread each: two workers with two threads each fight for two cores.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+# absl (mlcroissant logs by it) keeps the standard error of the moment of its import, pytest's own, and closes it when
+# Dagster configures logging while a test has its output captured: every later test of that worker was an error.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
