@@ -24,11 +24,6 @@ from biomedica_assets.lib.tables.labels import (
     ANNOTATOR_AGREEMENT,
     ANNOTATOR_CONFUSION,
     CLAIMS,
-    CLUSTER_MODEL,
-    CLUSTERS,
-    CONTACT_SHEETS,
-    EMBEDDING_SHELF,
-    EMBEDDINGS,
     EXPERT_VOTES,
     FIGURE_LABELS,
     LABEL_AUDIT,
@@ -85,6 +80,13 @@ from biomedica_assets.lib.tables.sources import (
     RELATED,
     TOMBSTONES,
     WITHDRAWALS,
+)
+from biomedica_assets.lib.tables.vectors import (
+    CLUSTER_MODEL,
+    CLUSTERS,
+    CONTACT_SHEETS,
+    EMBEDDING_SHELF,
+    EMBEDDINGS,
 )
 
 ALL: tuple[Table, ...] = (

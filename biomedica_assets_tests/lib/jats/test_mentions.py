@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from biomedica_assets.lib.jats.mentions import number_of
+from biomedica_assets.lib.jats.citations import number_of
 from biomedica_assets_tests.lib.jats.build import fig, mentions, meta
 
 F1, F2, F3, F4 = (fig(f"F{n}", f"Figure {n}.") for n in range(1, 5))
