@@ -132,6 +132,12 @@ def test_series_do_not_mix_in_a_range() -> None:
     assert [i for i, _, implied in found if implied] == ["F2"]
 
 
+def test_a_figure_whose_label_reaches_beyond_a_range_is_not_implied_by_it() -> None:
+    wide = fig("W", "Figures 2-4")
+    found = cited(f"<p>{X.format('F1', '1')}–{X.format('F4', '4')}</p>{F1}{F2}{F3}{wide}{F4}")
+    assert [i for i, _, implied in found if implied] == ["F2", "F3"]
+
+
 def test_translated_figures_of_a_sub_article_are_a_series_of_their_own() -> None:
     sub = f"<sub-article><body>{fig('T2', 'Figure 2')}</body></sub-article>"
     found = cited(f"<p>{X.format('F1', '1')}–{X.format('F3', '3')}</p>{F1}{F2}{F3}", rest=sub)

@@ -286,6 +286,14 @@ def test_credit_lines_can_only_make_it_stricter(body: str, code: str | None) -> 
     assert licenses.freedom(found.license_code) <= licenses.freedom("CC BY")
 
 
+def test_a_credit_line_in_a_caption_that_is_taken_from_the_figure_around_counts() -> None:
+    """Though the inner figure states a licence itself: the caption is its own now."""
+    inner = f"<fig><graphic xlink:href='a.jpg'/>{terms('by')}</fig>"
+    found = figure(f"<fig><caption><p>Reprinted with permission from Big Press.</p></caption>{inner}</fig>")
+    assert found.caption is not None
+    assert (found.caption.inherited, found.license_code) == (True, None)
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason="the inputs are not at ../shared/cases")
 def test_the_parts_of_the_shared_input() -> None:
     data = (CASES / "rights_of_parts.xml").read_bytes()
