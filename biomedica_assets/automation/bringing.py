@@ -15,7 +15,7 @@ from biomedica_assets.automation.planner import Held, Planner, Wave, open_planne
 from biomedica_assets.lib import chunks
 from biomedica_assets.lib.annotate.tally import collect_votes
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import EXPERT_VOTES, TABLES
+from biomedica_assets.lib.tables import EXPERT_VOTES, LEADERBOARD, RELEASE, TABLES
 from biomedica_assets.metadata import announce_one, markdown_table
 from biomedica_assets.partitions import CHUNKS
 from biomedica_assets.resources import LakeResource, SettingsResource
@@ -34,13 +34,14 @@ def everything(planner: Planner) -> list[str]:
 
 def below_the_votes(planner: Planner) -> list[str]:
     """What votes reach, up to recipes and release; models are trained and scored when somebody asks for it."""
-    below = planner.descendants([EXPERT_VOTES.name]) - planner.descendants(["checkpoints"])
+    models = planner.descendants(["checkpoints"]) - {RELEASE.name}
+    below = planner.descendants([EXPERT_VOTES.name]) - models
     return planner.makeable([asset for asset in planner.assets if asset in below])
 
 
 def of_a_release(planner: Planner) -> list[str]:
-    """The release and everything it is made of."""
-    above = planner.ancestors(["release"])
+    """The release and everything it is made of, but for models and scores: those it takes as they are."""
+    above = planner.ancestors([RELEASE.name], without=[LEADERBOARD.name])
     return [asset for asset in planner.assets if asset in above]
 
 
@@ -187,7 +188,7 @@ def after_new_votes() -> None:
     votes()
 
 
-@dg.job(description="Ask the source, then make a release and everything it is made of.")
+@dg.job(description="Ask the source, then make a release and everything it is made of; no training.")
 def new_release() -> None:
     """Afterwards the release and all above it are current."""
     whole_release()

@@ -108,20 +108,28 @@ class Planner:
         """The data directory."""
         return self._lake.root
 
-    def descendants(self, assets: Iterable[str]) -> set[str]:
-        """The assets and everything that depends on them, by way of what a run can make."""
+    def descendants(self, assets: Iterable[str], *, needing: bool = False) -> set[str]:
+        """The assets and everything that depends on them, by way of what a run can make.
+
+        Args:
+            assets: which.
+            needing: leave out what can do without them (``readiness.WITHOUT``).
+        """
         found = set(assets)
         for asset in self.assets:
-            if found.intersection(self.parents(asset)) and self.executable(asset):
+            above = found.intersection(self.parents(asset)) - (
+                WITHOUT.get(asset, frozenset()) if needing else frozenset()
+            )
+            if above and self.executable(asset):
                 found.add(asset)
         return found
 
-    def ancestors(self, assets: Iterable[str]) -> set[str]:
-        """The assets and everything they are made of."""
-        found = set(assets)
+    def ancestors(self, assets: Iterable[str], without: Iterable[str] = ()) -> set[str]:
+        """The assets and everything they are made of, but for some and what only those are made of."""
+        found, left_out = set(assets), set(without)
         for asset in reversed(self.assets):
             if asset in found:
-                found |= set(self.parents(asset))
+                found |= set(self.parents(asset)) - left_out
         return found
 
     def makeable(self, assets: Sequence[str], at: Mapping[str, str] | None = None) -> list[str]:

@@ -272,7 +272,7 @@ class _Walk:
         self.outcome.failed[batch] = message
         self._told.failure(batch, message)
         if batch.partition is None and ROOT not in batch.assets:
-            self._blocked |= self._planner.descendants(batch.assets)
+            self._blocked |= self._planner.descendants(batch.assets, needing=True)
         self._give_up(result, batch, message)
         return True
 
@@ -285,7 +285,8 @@ class _Walk:
             return
         mine = {at} & {*batch.assets} or {*batch.assets}
         self.outcome.stopped |= dict.fromkeys(mine, self._alike[alike])
-        self._blocked |= self._planner.descendants({one for asset in mine for one in self._planner.together(asset)})
+        failed = {one for asset in mine for one in self._planner.together(asset)}
+        self._blocked |= self._planner.descendants(failed, needing=True)
         self._told.stopped(batch, self._alike[alike])
 
     def _learn(self, result: ExecutionResult, batch: Batch) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import cast
 
 import jinja2
 import polars as pl
 import yaml
 
+from biomedica_assets.lib.release import embeddings, history
 from biomedica_assets.lib.release.copies import FOLDER, SPLIT, scan
 from biomedica_assets.lib.release.indexes import KIND as INDEX
 from biomedica_assets.lib.release.manifest import ReleaseFile
@@ -19,7 +21,7 @@ from biomedica_assets.lib.release.pairs import SPLITS
 from biomedica_assets.lib.release.papers import markdown, text_file
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.statistics import Statistic
-from biomedica_assets.lib.tables import FIGURE_LABELS
+from biomedica_assets.lib.tables import FIGURE_LABELS, ONLY_RELEASED, RECIPE, TABLES, WITHDRAWN
 
 _TEMPLATE = "templates/README.md.jinja"
 _SHOWN = ("by_category", "per_year", "license_by_year")
@@ -70,11 +72,36 @@ def write(
         totals="\n".join(markdown(statistics["totals"].frame)),
         licenses="\n".join(markdown(statistics["by_license"].frame)),
         licenses_note=statistics["by_license"].note,
+        more={name: _shown(statistics.get(name)) for name in ("splits", "labels", "label_audit", "vectors")},
+        contents=_contents(files),
+        changes=(release / history.TEXT).read_text(encoding="utf-8").split("\n", 2)[2].strip(),
+        invented=invented,
         pictures=[(title, path) for title, path in plots if (release / path).exists()],
         groups=", ".join(sorted(rules.license_groups)),
         no_derivatives=rules.no_derivatives,
     )
     return text_file(release, "README.md", text.splitlines(), "card")
+
+
+def _shown(statistic: Statistic | None) -> tuple[str, str] | None:
+    """A statistic as a table, and how it was counted."""
+    return ("\n".join(markdown(statistic.frame)), statistic.note) if statistic else None
+
+
+def _contents(files: Sequence[ReleaseFile]) -> list[tuple[str, int, str]]:
+    """Configuration, rows and meaning of everything that ``load_dataset`` takes by name."""
+    meanings = {table.name: table.meaning for table in (*TABLES.values(), *ONLY_RELEASED)}
+    found: list[tuple[str, int, str]] = []
+    for config in _configs(files):
+        name, parts = str(config["config_name"]), cast("list[dict[str, str]]", config["data_files"])
+        rows = sum(f.rows or 0 for f in files if any(PurePosixPath(f.path).match(part["path"]) for part in parts))
+        group = name.removeprefix(f"{PAIRS_FOLDER}_")
+        meaning = f"The same under licences of the group {group}." if group != name else meanings.get(name, "")
+        meaning = "Image, caption, mentions, licence and labels of each sample." if name == PAIRS_FOLDER else meaning
+        if name.startswith(f"{RECIPE.name}_"):
+            meaning = f"Samples of the recipe {name.removeprefix(f'{RECIPE.name}_')} by split."
+        found.append((name, rows, meaning or "What a rebuild begins with."))
+    return found
 
 
 def _warning(release: Path, *, invented: bool) -> str:
@@ -107,6 +134,11 @@ def _configs(files: Sequence[ReleaseFile]) -> Iterator[dict[str, object]]:
     for group in sorted({path.split("/")[1] for path in pairs}):
         below = [path for path in pairs if path.split("/")[1] == group]
         yield {"config_name": f"pairs_{group}", "data_files": _splits_below(group, below)}
+    if any(file.kind == WITHDRAWN.name and file.rows for file in files):
+        yield {"config_name": WITHDRAWN.name, "data_files": [{"split": _SPLIT_NAMES[SPLIT], "path": history.LIST}]}
+    if any(file.kind == embeddings.KIND for file in files):
+        vectors = [{"split": _SPLIT_NAMES[SPLIT], "path": f"{embeddings.FOLDER}/*.parquet"}]
+        yield {"config_name": embeddings.FOLDER, "data_files": vectors}
     folders: dict[str, set[str]] = {}
     for file in files:
         if file.kind == "table" and file.rows:  # datasets 5.2 cannot read a file without rows

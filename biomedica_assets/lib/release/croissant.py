@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
 
 from biomedica_assets.lib.release import pairs
-from biomedica_assets.lib.release.copies import FOLDER
 from biomedica_assets.lib.release.manifest import ReleaseFile, entry
+from biomedica_assets.lib.release.papers import files_of
 from biomedica_assets.lib.store import atomic
-from biomedica_assets.lib.tables import Table
+from biomedica_assets.lib.tables import RECIPE, Table
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
@@ -43,8 +43,8 @@ def write(
     release: Path, name: str, version: str, snapshot: str, files: Sequence[ReleaseFile], tables: Sequence[Table]
 ) -> ReleaseFile:
     """Write ``croissant.json`` for the files and tables of a release."""
-    folders = {table.name: f"{FOLDER}/{table.name}" for table in tables}
-    whole = [t for t in tables if any(_below(folders[t.name], f) for f in files)]
+    with_rows = [PurePosixPath(file.path) for file in files if file.rows]
+    whole = [t for t in tables if t is not RECIPE and any(path.match(files_of(t)) for path in with_rows)]
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -57,7 +57,7 @@ def write(
         "citeAs": f"{name}, release {version}, from the PubMed Central Open Access Subset, inventory {snapshot}",
         "distribution": [
             *map(_object, files),
-            *(_set(t.name, f"{folders[t.name]}/*.parquet") for t in whole),
+            *(_set(t.name, files_of(t)) for t in whole),
             *([_set(pairs.FOLDER, f"{pairs.FOLDER}/*/*.parquet")] if any(f.kind == pairs.KIND for f in files) else []),
         ],
         "recordSet": [
@@ -140,10 +140,8 @@ def _is_structured(dtype: Any) -> bool:
 def _data_type(dtype: Any) -> str:
     if dtype == pl.Boolean():
         return "sc:Boolean"
+    if dtype == pl.Date():
+        return "sc:Date"
     if dtype.is_integer():
         return "sc:Integer"
     return "sc:Float" if dtype.is_float() else "sc:Text"
-
-
-def _below(folder: str, file: ReleaseFile) -> bool:
-    return file.kind == "table" and file.path.rpartition("/")[0] == folder

@@ -46,6 +46,8 @@ class ReleaseManifest:
         counts: rows by table, samples, articles and so on.
         left_out: figures left out by reason.
         files: every file but the manifest itself, by path.
+        made_of: digest of what went in but for the release before.
+        before: ``version`` and ``key`` of the release before; empty of the first of its series.
     """
 
     name: str
@@ -60,6 +62,8 @@ class ReleaseManifest:
     counts: Mapping[str, int]
     left_out: Mapping[str, int]
     files: tuple[ReleaseFile, ...]
+    made_of: str = ""
+    before: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     def to_json(self) -> bytes:
         """Canonical JSON."""

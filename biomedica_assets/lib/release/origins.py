@@ -30,7 +30,6 @@ from biomedica_assets.lib.tables import (
 PLACE = "inventory"
 RECIPES = "recipes"
 PMCIDS, WITHDRAWN = "pmcids.txt", "withdrawn.txt"
-_DAY = len("2026-11-21")
 
 
 def write(
@@ -41,7 +40,7 @@ def write(
     Args:
         folder: the release that is being built.
         lake: what it is made from.
-        votes: from ``released_votes``.
+        votes: from ``votes.released``.
         pmcids: articles that the settings name by number; none if they do not.
         withdrawn: articles that the user's list withdraws; the reasons in it are not passed on.
     """
@@ -68,29 +67,9 @@ def write(
     return files
 
 
-def released_votes(lake: Lake) -> pl.DataFrame:
-    """Votes that count, with nothing in them that tells who gave them; no rows if nobody voted.
-
-    Annotators become ``human-1``, ``simulated-2`` … in the order of their names, so that doing it twice changes
-    nothing; comments, time spent and time of day are left out.
-    """
-    if not lake.manifest(EXPERT_VOTES, None):
-        return EXPERT_VOTES.empty()
-    votes = lake.read(EXPERT_VOTES, None).filter(status="active")
-    people = votes.select("source", "annotator").unique().sort("source", "annotator").rows()
-    digits = len(str(len(people)))
-    pseudonyms = {name: f"{source}-{number:0{digits}}" for number, (source, name) in enumerate(people, 1)}
-    return votes.with_columns(
-        pl.col("annotator").replace_strict(pseudonyms, return_dtype=pl.String()),
-        pl.lit(None, pl.String()).alias("comment"),
-        pl.lit(None, pl.Float32()).alias("seconds"),
-        pl.col("time").str.slice(0, _DAY),
-    ).select(EXPERT_VOTES.schema.names())
-
-
-def version_of(votes: pl.DataFrame) -> str:
-    """What the manifest of a release names as its input: the votes as released are all that a rebuild can have."""
-    return digest(votes.write_ndjson())
+def version_of(rows: pl.DataFrame) -> str:
+    """What the manifest of a release names as its input of votes and scores: as released is all a rebuild can have."""
+    return digest(rows.write_ndjson())
 
 
 def _inventory(lake: Lake) -> Generator[tuple[str, pl.DataFrame]]:

@@ -13,7 +13,7 @@ from biomedica_assets.lib.release.copies import FOLDER, scan
 from biomedica_assets.lib.release.manifest import ReleaseFile, entry
 from biomedica_assets.lib.release.statistics import Statistic
 from biomedica_assets.lib.store import atomic
-from biomedica_assets.lib.tables import ARTICLES, SHARDS, TABLES, Table
+from biomedica_assets.lib.tables import ARTICLES, ONLY_RELEASED, RECIPE, SHARDS, TABLES, VECTORS, WITHDRAWN, Table
 
 ATTRIBUTION_COLUMNS = (
     "article_id", "title", "authors", "journal", "year", "license_code", "license_version", "license_url", "url",
@@ -104,8 +104,15 @@ def markdown(frame: pl.DataFrame) -> list[str]:
 
 
 def present(release: Path) -> list[Table]:
-    """Tables of which the release has rows."""
-    return [table for table in TABLES.values() if (release / FOLDER / table.name).is_dir()]
+    """Tables of which the release has files."""
+    return [table for table in (*TABLES.values(), *ONLY_RELEASED) if any(release.glob(files_of(table)))]
+
+
+def files_of(table: Table) -> str:
+    """Where a release has the files of a table: a path with wildcards."""
+    apart = {WITHDRAWN.name: "withdrawn.parquet", VECTORS.name: f"{VECTORS.name}/*.parquet"}
+    below = "*/" if table is RECIPE else ""
+    return apart.get(table.name, f"{FOLDER}/{table.name}/{below}*.parquet")
 
 
 def text_file(release: Path, name: str, lines: Sequence[str], kind: str) -> ReleaseFile:

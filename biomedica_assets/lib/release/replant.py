@@ -15,6 +15,7 @@ import polars as pl
 
 from biomedica_assets.lib.chunks import chunk_range
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
+from biomedica_assets.lib.release import history
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import NEEDED, OPTIONAL
 from biomedica_assets.lib.release.copies import FOLDER, scan
@@ -28,6 +29,7 @@ from biomedica_assets.lib.tables import (
     CHUNK_LISTING,
     EVALUATION_MATCHES,
     EXPERT_VOTES,
+    LEADERBOARD,
     PMC_INVENTORY,
     RECIPE,
     REJECTS,
@@ -37,7 +39,7 @@ from biomedica_assets.lib.tables import (
 
 MARK = "rebuild.json"
 """Says which release a data directory is being rebuilt from: an interrupted rebuild goes on, any other is refused."""
-PLANTED = (PMC_INVENTORY.name, CHUNK_LISTING.name, EXPERT_VOTES.name, EVALUATION_MATCHES.name)
+PLANTED = (PMC_INVENTORY.name, CHUNK_LISTING.name, EXPERT_VOTES.name, EVALUATION_MATCHES.name, LEADERBOARD.name)
 """Assets that a rebuild is given and must not make."""
 
 
@@ -84,6 +86,14 @@ def replant(release: Path, lake: Lake, chunk_span: int) -> ReleaseManifest:
             rejects=rejects, n_in=matches.height + len(rejects), n_out=matches.height,
         )  # fmt: skip
         _check(planted.data_version, version, EVALUATION_MATCHES.name, release)
+    if LEADERBOARD.name in manifest.inputs:
+        # Scores of models; a rebuild of the data trains none.
+        scores = scan(release, LEADERBOARD).collect()
+        lake.publish(
+            LEADERBOARD, None, scores, code_version=codes[LEADERBOARD.name][0], inputs={}, config={},
+            n_in=scores.height, n_out=scores.height,
+        )  # fmt: skip
+    history.plant(release, lake)
     for path in sorted((release / RECIPES).glob("*.yaml")):
         atomic.write_bytes(lake.root / RECIPES / path.name, path.read_bytes())
     return manifest
@@ -113,7 +123,7 @@ def scope(made: Collection[str], parents: Callable[[str], Iterable[str]]) -> lis
         asset = todo.pop()
         if asset not in found and (asset in made or asset not in telling):
             found.add(asset)
-            todo += parents(asset)
+            todo += () if asset == LEADERBOARD.name else parents(asset)
     return sorted(found.difference(PLANTED))
 
 

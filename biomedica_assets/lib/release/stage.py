@@ -18,9 +18,23 @@ from typing import Any
 
 import polars as pl
 
-from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
+from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.progress import SILENT, Progress, track
-from biomedica_assets.lib.release import card, copies, croissant, indexes, origins, pairs, papers, plots, tars
+from biomedica_assets.lib.release import (
+    card,
+    copies,
+    croissant,
+    embeddings,
+    history,
+    indexes,
+    label_statistics,
+    origins,
+    pairs,
+    papers,
+    plots,
+    tars,
+    votes,
+)
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
@@ -36,13 +50,16 @@ from biomedica_assets.lib.tables import (
     ARTICLES,
     CAPTIONS,
     CHUNK_LISTING,
+    CLUSTER_MODEL,
     DUPLICATES,
+    EMBEDDING_SHELF,
     EVALUATION_MATCHES,
     EXPERT_VOTES,
     FIGURES,
     IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LEADERBOARD,
     MENTIONS,
     PMC_INVENTORY,
     RECIPE,
@@ -54,11 +71,17 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-5"
+VERSION = "release-6"
 FOLDER = "release"
-WHOLE: tuple[Table, ...] = (DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION)
+WHOLE: tuple[Table, ...] = (
+    *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION),
+    *(CLUSTER_MODEL, LEADERBOARD),
+)
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
-READS: tuple[Table, ...] = (RELEASE_SHELF, PMC_INVENTORY, RECIPE, EVALUATION_MATCHES, EXPERT_VOTES, *WHOLE)
+READS: tuple[Table, ...] = (
+    *(RELEASE_SHELF, PMC_INVENTORY, RECIPE, EVALUATION_MATCHES, EXPERT_VOTES, EMBEDDING_SHELF),
+    *WHOLE,
+)
 """What the asset depends on: the manifest names every partition of these that exists."""
 _BY_CHUNK = (
     *(ARTICLE_INDEX, ARTICLES, FIGURES, CAPTIONS, MENTIONS, IMAGES),
@@ -135,23 +158,38 @@ def build_release(
     packages = _packages()
     # Not the version: a rebuild that is given the name of the original has its key, too.
     chosen = json.dumps({**config.recorded(), "version": ""}, sort_keys=True)
-    votes = origins.released_votes(lake)
-    read = inputs | ({EXPERT_VOTES.name: origins.version_of(votes)} if EXPERT_VOTES.name in inputs else {})
-    key = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**read, **packages}.items())))
+    released = votes.released(lake)
+    given = {
+        EXPERT_VOTES: released[0],
+        **({LEADERBOARD: lake.read(LEADERBOARD, None)} if LEADERBOARD.name in inputs else {}),
+    }
+    read = inputs | {t.name: origins.version_of(rows) for t, rows in given.items() if t.name in inputs}
+    made_of = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**read, **packages}.items())))
     snapshot = _snapshot(lake)
-    version = config.version or f"{_NOT_IN_A_NAME.sub('-', snapshot)[:40]}-{key[:10]}"
-    home = lake.root / FOLDER / version
+
+    def name_of(key: str) -> str:
+        return config.version or f"{_NOT_IN_A_NAME.sub('-', snapshot)[:40]}-{key[:10]}"
+
     decisions = {chunk: allowed(lake, chunk, config.rules) for chunk in _chunks(lake)}
-    skipped = _is_there(home, key)
-    if skipped:
-        manifest = manifests.load(home)
-    else:
+    before = history.find(lake, lake.root / FOLDER)
+    found = history.same(lake.root / FOLDER, made_of, name_of)
+    if found is None:
+        key = digest(made_of, before.key if before else "")
+        home = lake.root / FOLDER / name_of(key)
+        if home.exists():
+            raise PermanentFailure(
+                f"release {home.name} exists and holds other content; releases are never changed. Give another "
+                "release_version, or none, so that the content names it"
+            )
         with _building(home) as folder:
             manifest = _fill(
-                lake, folder, home, decisions, config, version, key, read, votes, packages, snapshot, write_index,
-                count_tokens, progress,
+                lake, folder, home, decisions, config, (home.name, key, made_of), read, released, packages, snapshot,
+                before, write_index, count_tokens, progress,
             )  # fmt: skip
             atomic.write_bytes(folder / manifests.NAME, manifest.to_json())
+    else:
+        manifest = found
+    home, skipped = lake.root / FOLDER / manifest.version, found is not None
     return _publish(lake, home, manifest, decisions, config, inputs, skipped, time.monotonic() - began)
 
 
@@ -185,17 +223,6 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _is_there(home: Path, key: str) -> bool:
-    if not home.exists():
-        return False
-    if manifests.load(home).key == key:
-        return True
-    raise PermanentFailure(
-        f"release {home.name} exists and holds other content; releases are never changed. Give another "
-        "release_version, or none, so that the content names it"
-    )
-
-
 @contextlib.contextmanager
 def _building(home: Path) -> Generator[Path]:
     """A folder beside the release, which takes its name when all is well; what killed builds left is removed."""
@@ -213,18 +240,21 @@ def _building(home: Path) -> Generator[Path]:
 
 
 def _fill(
-    lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], config: ReleaseConfig, version: str,
-    key: str, inputs: Mapping[str, str], votes: pl.DataFrame, packages: Mapping[str, str], snapshot: str,
-    write_index: indexes.WriteIndex, count_tokens: CountTokens | None, progress: Progress,
+    lake: Lake, folder: Path, home: Path, decisions: Mapping[str, Allowed], config: ReleaseConfig,
+    called: tuple[str, str, str], inputs: Mapping[str, str], released: tuple[pl.DataFrame, dict[str, str]],
+    packages: Mapping[str, str], snapshot: str, before: history.Before | None, write_index: indexes.WriteIndex,
+    count_tokens: CountTokens | None, progress: Progress,
 ) -> ReleaseManifest:  # fmt: skip
+    version, key, made_of = called
     files, shards = _shards(lake, folder, home, decisions, progress)
     for table in _BY_CHUNK:
         files += copies.write_table(folder, table, _rows(lake, table, decisions))
-    files += origins.write(folder, lake, votes, config.pmcids, config.withdrawn)
+    files += origins.write(folder, lake, released[0], config.pmcids, config.withdrawn)
     media = pl.concat([decision.media for decision in decisions.values()])
     for table in WHOLE:
         if lake.manifest(table, None):
             rows = lake.read(table, None)
+            rows = votes.renamed(rows, released[1]) if table is ANNOTATIONS else rows
             kept = rows.filter(pl.col("media_id").is_in(media.implode())) if "media_id" in rows.columns else rows
             files += copies.write_splits(folder, folder / copies.FOLDER / table.name, [(copies.SPLIT, kept)])
     for name in lake.partitions(RECIPE):
@@ -239,11 +269,18 @@ def _fill(
             folder, shards, lambda table, chunk: _kept(lake, table, chunk, decisions[chunk]), splits,
             invented=config.invented,
         )  # fmt: skip
+    vectors, told = embeddings.write(folder, lake, media)
+    files += vectors
+    rejects = ((r.article_id, r.reason.value) for decision in decisions.values() for r in decision.rejects)
+    gone = history.withdrawals(lake, rejects)
+    files += history.write(folder, lake, before, snapshot, gone)
     files.append(papers.attribution(folder, invented=config.invented))
-    files.append(papers.tombstones(folder, _tombstones(lake, decisions)))
+    files.append(papers.tombstones(folder, gone.select("article_id", "reason").iter_rows()))
     files.append(papers.dictionary(folder, papers.present(folder)))
     found = {statistic.name: statistic for statistic in all_statistics(folder, count_tokens)}
+    found |= {statistic.name: statistic for statistic in label_statistics.found(folder)}
     found["stages"] = _stages(lake)
+    found |= {told.name: told} if told else {}
     files += papers.statistics(folder, found.values(), plots.draw(found))
     files.append(
         card.write(folder, config.name, version, snapshot, config.rules, found, files, invented=config.invented)
@@ -263,7 +300,7 @@ def _fill(
         rules=config.rules.recorded(), settings=dict(config.settings), code_versions=_code_versions(lake),
         packages=packages, inputs=inputs, counts=dict(sorted(counts.items())),
         left_out=dict(sorted(Counter(str(r.reason) for d in decisions.values() for r in d.rejects).items())),
-        files=tuple(files),
+        files=tuple(files), made_of=made_of, before=before.recorded() if before else {},
     )  # fmt: skip
 
 
@@ -300,19 +337,6 @@ def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generat
     for chunk, decision in decisions.items():
         if lake.manifest(table, chunk):
             yield chunk, decision.keep(lake.read_lazy(table, chunk)).collect()
-
-
-def _tombstones(lake: Lake, decisions: Mapping[str, Allowed]) -> list[tuple[str, str]]:
-    gone = {RejectReason.RETRACTED.value, RejectReason.WITHDRAWN.value, RejectReason.REMOVED.value}
-    found = [(r.article_id, r.reason.value) for d in decisions.values() for r in d.rejects if r.reason.value in gone]
-    for chunk in lake.partitions(ARTICLE_INDEX):
-        left = lake.read_lazy(ARTICLE_INDEX, chunk).filter(pl.col("left_out_because").is_in(gone))
-        found += left.select("article_id", "left_out_because").collect().iter_rows()
-    found += lake.scan(TOMBSTONES).select("article_id", "reason").collect().iter_rows()
-    for chunk in lake.partitions(CHUNK_LISTING):
-        rejects = lake.read_rejects(CHUNK_LISTING, chunk)
-        found += rejects.filter(pl.col("reason").is_in(gone)).select("article_id", "reason").iter_rows()
-    return found
 
 
 def _stages(lake: Lake) -> Statistic:

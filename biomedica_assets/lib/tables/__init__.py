@@ -57,8 +57,12 @@ from biomedica_assets.lib.tables.models import (
 )
 from biomedica_assets.lib.tables.release import (
     CATALOG,
+    CHANGES,
+    ONLY_RELEASED,
     RELEASE,
     RELEASE_SHELF,
+    VECTORS,
+    WITHDRAWN,
 )
 from biomedica_assets.lib.tables.search import SEARCH_DOCUMENTS, SEARCH_WORDS
 from biomedica_assets.lib.tables.sources import (
@@ -161,6 +165,7 @@ __all__ = [
     "ARTICLE_XML",
     "CAPTIONS",
     "CATALOG",
+    "CHANGES",
     "CHECKPOINTS",
     "CHUNK_LISTING",
     "CLAIMS",
@@ -191,6 +196,7 @@ __all__ = [
     "MEDIA",
     "MENTIONS",
     "NOTICE_SHELF",
+    "ONLY_RELEASED",
     "PANELS",
     "PMC_INVENTORY",
     "PUBLICATION_TYPES",
@@ -220,7 +226,9 @@ __all__ = [
     "TAXONOMY",
     "TEXT_LABELS",
     "TOMBSTONES",
+    "VECTORS",
     "WITHDRAWALS",
+    "WITHDRAWN",
     "ZERO_SHOT_SCORES",
     "Column",
     "Partitioning",

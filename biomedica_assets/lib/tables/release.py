@@ -1,6 +1,11 @@
-"""Tables of what is given to others: the catalog of views and the files of a release."""
+"""Tables of what is given to others: the catalog of views, the files of a release, and what only a release holds.
+
+The last (``ONLY_RELEASED``) are made while a release is built, from it and the release before; no asset has them.
+"""
 
 from __future__ import annotations
+
+import polars as pl
 
 from biomedica_assets.lib.tables.model import I32, I64, STRINGS, S, Table
 from biomedica_assets.lib.tables.model import column as _c
@@ -52,3 +57,52 @@ RELEASE = Table(
         _c("rows", I64, "rows of a table, samples of a shard", null=True),
     ),
 )
+
+CHANGES = Table(
+    "changes",
+    "What differs from the release before: one row per article and kind of change.",
+    "none",
+    ("pmcid", "change"),
+    (
+        _c("pmcid", I64, "number of the article"),
+        _c("change", S, "added, changed, relicensed, withdrawn, or left_out (not withdrawn, but no longer passed on)"),
+        _c("article_id", S, "article version in this release", null=True, src="articles.article_id"),
+        _c("article_id_before", S, "article version in the release before", null=True, src="articles.article_id"),
+        _c("license_code", S, "its licence in this release", null=True, src="articles.license_code"),
+        _c("license_code_before", S, "its licence in the release before", null=True, src="articles.license_code"),
+        _c("samples", I64, "samples in this release", src="shards.sample_key"),
+        _c("samples_before", I64, "samples in the release before", src="shards.sample_key"),
+    ),
+)
+
+WITHDRAWN = Table(
+    "withdrawn",
+    "Articles that are retracted, removed or withdrawn, and what they take out of older copies: delete it there.",
+    "none",
+    ("article_id", "reason"),
+    (
+        _c("pmcid", I64, "number of the article"),
+        _c("article_id", S, "article version"),
+        _c("reason", S, "retracted, removed (no longer in the source) or withdrawn (by who made this release)"),
+        _c("sources", STRINGS, "who says so: inventory, pmc, pubmed, notice, list", src="tombstones.sources"),
+        _c("since", S, "inventory of the first release of this series that says so"),
+        _c("date", pl.Date(), "day of that inventory, where its name is a day", null=True),
+        _c("last_in", S, "version of the last release that held it; null if none of this series did", null=True),
+        _c("samples", STRINGS, "keys of the samples it had there", src="shards.sample_key"),
+        _c("shards", STRINGS, "tars of that release that hold them", src="shards.shard"),
+    ),
+)
+
+VECTORS = Table(
+    "vectors",
+    "Embedding of each image: what clusters and neighbours were computed from.",
+    "shelf",
+    ("media_id",),
+    (
+        _c("media_id", S, "image, as in the table images", src="embedding_shelf.media_id"),
+        _c("source_chunk", S, "chunk of the image", src="embedding_shelf.source_chunk"),
+        _c("vector", pl.List(pl.Float16()), "float16, of one length in all rows, as the encoder gave it"),
+    ),
+)
+
+ONLY_RELEASED: tuple[Table, ...] = (CHANGES, WITHDRAWN, VECTORS)

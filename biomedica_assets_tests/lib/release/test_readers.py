@@ -144,7 +144,7 @@ def test_a_release_may_do_without_the_copy(lake):
 
     without = lakes.release(lake, ReleaseConfig(version="no-pairs", pairs=False))
     assert not (without / "pairs").exists()
-    assert "pairs" not in configs(without) and "load_dataset" not in (without / "README.md").read_text()
+    assert "pairs" not in configs(without) and "pairs = load_dataset" not in (without / "README.md").read_text()
 
 
 def test_what_is_invented_is_called_so_first_and_everywhere(lake):
