@@ -159,10 +159,11 @@ def build_release(
     # Not the version: a rebuild that is given the name of the original has its key, too.
     chosen = json.dumps({**config.recorded(), "version": ""}, sort_keys=True)
     released = votes.released(lake)
-    given = {
-        EXPERT_VOTES: released[0],
-        **({LEADERBOARD: lake.read(LEADERBOARD, None)} if LEADERBOARD.name in inputs else {}),
-    }
+    given = {EXPERT_VOTES: released[0]}
+    if ANNOTATIONS.name in inputs:
+        given[ANNOTATIONS] = votes.renamed(lake.read(ANNOTATIONS, None), released[1])
+    if LEADERBOARD.name in inputs:
+        given[LEADERBOARD] = lake.read(LEADERBOARD, None)
     read = inputs | {t.name: origins.version_of(rows) for t, rows in given.items() if t.name in inputs}
     made_of = digest(VERSION, chosen, *(f"{name}={value}" for name, value in sorted({**read, **packages}.items())))
     snapshot = _snapshot(lake)
