@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= data/demo
 PORT ?= 3000
 
-.PHONY: demo ui test test-full check format bench faults fuzz clean
+.PHONY: demo ui test test-full check docs format bench faults fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ check: $(VENV)/.ready ## format, lint, types, graph definitions
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/dg check defs
+
+docs: $(VENV)/.ready ## the documentation as pages in build/docs; a broken link is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .

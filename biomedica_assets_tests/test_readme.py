@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -12,16 +11,10 @@ from biomedica_assets import cli, definitions, settings
 from biomedica_assets.commands import assets
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.stream import command as stream
+from biomedica_assets_tests.support.typed import commands
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-
-
-def _commands() -> list[str]:
-    """Lines of fenced blocks that begin with the command; a placeholder in capitals stands for nothing to type."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-    lines = [line.strip().removeprefix(".venv/bin/") for block in blocks for line in block.splitlines()]
-    return [line.partition("#")[0].strip() for line in lines if line.startswith("biomedica ")]
 
 
 def test_the_table_of_assets_is_the_graphs():
@@ -35,7 +28,7 @@ def test_a_file_without_marks_is_left_alone(tmp_path):
         assets.put_in("no marks", "table", "x.md")
 
 
-@pytest.mark.parametrize("line", _commands())
+@pytest.mark.parametrize("line", commands(TEXT))
 def test_every_command_of_the_readme_is_understood(line):
     words = shlex.split(line)[1:]
     if words[0] == "stream":
@@ -48,4 +41,4 @@ def test_the_road_has_all_its_steps():
     road = TEXT.partition("## The road")[2]
     for step in ("Your first real chunk", "Label", "Train", "Evaluate", "Release", "Stay up to date"):
         assert f"### {step}\n" in road
-    assert len(_commands()) >= 20
+    assert len(commands(TEXT)) >= 20
