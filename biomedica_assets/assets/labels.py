@@ -169,6 +169,7 @@ def rule_scores(
 
 @dg.asset(
     deps=[
+        "images",
         "clusters",
         annotations,
         expert_votes,

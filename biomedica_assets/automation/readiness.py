@@ -11,6 +11,7 @@ from pathlib import Path
 
 from biomedica_assets import composition, configs
 from biomedica_assets.lib import embed
+from biomedica_assets.lib.annotate.sources import stage as labels
 from biomedica_assets.lib.annotate.sources import trust
 from biomedica_assets.lib.clip import models
 from biomedica_assets.lib.clip.data import training_samples
@@ -41,6 +42,7 @@ from biomedica_assets.lib.tables import (
 from biomedica_assets.settings import Settings
 
 WITHOUT: dict[str, frozenset[str]] = {
+    FIGURE_LABELS.name: frozenset(table.name for table in labels.WITHOUT),
     LABEL_CLAIMS.name: frozenset(table.name for table in (*trust.READS, ANNOTATIONS)),
     RELEASE_SHELF.name: frozenset(table.name for table in contents.OPTIONAL),
     RELEASE.name: frozenset(table.name for table in release.READS if table is not RELEASE_SHELF),

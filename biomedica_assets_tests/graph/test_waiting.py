@@ -13,7 +13,7 @@ from biomedica_assets.automation.runs import execute
 from biomedica_assets.commands.graph import print_outcome, print_stale
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import FIGURE_LABELS, IMAGES, RECIPE
+from biomedica_assets.lib.tables import CLUSTERS, FIGURE_LABELS, IMAGES, PANELS, RECIPE, TEXT_LABELS
 from biomedica_assets_tests.lib.select.lakes import CHUNKS, Sample, make_lake, publish
 from biomedica_assets_tests.support.listings import list_chunk
 
@@ -148,15 +148,51 @@ def test_checkpoints_say_which_of_their_needs_is_not_met(tmp_path, profile, says
     assert says in site.planner.waits_for("checkpoints", "full").reason.detail
 
 
-def test_a_recipe_that_needs_labels_waits_for_what_cannot_be_labelled_and_full_is_made(tmp_path):
-    """Without an encoder there are no clusters, so no labels of them; what needs no label is made."""
-    lake = with_samples(tmp_path)
+LABELLED = ["label_claims", "label_trust", "figure_labels", "sample_shelf"]
+
+
+def with_text(root, concept="kind-fluorescence-microscopy"):
+    """Samples without labels whose captions speak of microscopy, and no encoder with which to make clusters."""
+    lake = with_samples(root)
     lake.remove(FIGURE_LABELS, CHUNKS[0])
+    publish(lake, PANELS, CHUNKS[0], [])
+    said = [{"figure_id": f"f{n:04d}", "concept_id": concept, "rule": "r", "place": "head"} for n in range(30)]
+    publish(lake, TEXT_LABELS, CHUNKS[0], [one | {"words": "GFP", "trust": 0.9} for one in said])
+    return lake
+
+
+def test_without_an_encoder_the_text_labels_images_and_recipes_of_concepts_are_made(tmp_path):
+    """There are no clusters then, and nobody could vote on them: the text alone waited for both."""
+    lake = with_text(tmp_path)
+    outcome = Site(tmp_path).walk([*EMBEDDED, *LABELLED, *TRAINED])
+    assert outcome.ok and {("recipe", "full"), ("recipe", "filtered")} <= {*outcome.materialised}
+    labels = lake.read(FIGURE_LABELS, CHUNKS[0])
+    assert labels.height == 40 and labels["cluster"].null_count() == 40
+    assert labels["global"].drop_nulls().explode().unique().to_list() == ["kind-microscopy"]
+    assert labels["global_provenance"].drop_nulls().unique().to_list() == ["text"]
+    assert lake.read(RECIPE, "filtered").height == 30
+    assert told(outcome)["clusters", CHUNKS[0]] == "for cluster_model"
+
+
+def test_clusters_that_come_later_make_labels_out_of_date(tmp_path):
+    lake = with_text(tmp_path)
     site = Site(tmp_path)
-    site.walk(["sample_shelf"])
-    outcome = site.walk(["figure_labels", *TRAINED])
+    site.walk(LABELLED)
+    assert [*Site(tmp_path).planner.all_stale(["figure_labels"])] == []
+    publish(lake, CLUSTERS, CHUNKS[0], [{"media_id": "m0001", "model": "m"}])
+    (behind,) = Site(tmp_path).planner.all_stale(["figure_labels"])
+    assert f"clusters@{CHUNKS[0]}" in str(behind.reasons)
+    Site(tmp_path).walk(LABELLED)
+    assert f"clusters@{CHUNKS[0]}" in lake.manifest(FIGURE_LABELS, CHUNKS[0]).inputs
+    assert lake.read(FIGURE_LABELS, CHUNKS[0])["cluster"].null_count() == 39
+
+
+def test_a_recipe_of_concepts_waits_where_nothing_says_what_pictures_are(tmp_path):
+    lake = with_text(tmp_path)
+    publish(lake, TEXT_LABELS, CHUNKS[0], [])
+    outcome = Site(tmp_path).walk([*LABELLED, *TRAINED])
     assert outcome.ok and ("recipe", "full") in outcome.materialised
-    assert told(outcome)["recipe", "filtered"] == f"for figure_labels@{CHUNKS[0]}"
+    assert "label clusters (`biomedica annotate`)" in told(outcome)["recipe", "filtered"]
 
 
 def test_the_check_shows_what_waits_with_its_cure(tmp_path):

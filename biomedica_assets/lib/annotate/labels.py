@@ -19,7 +19,7 @@ from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import FIGURE_LABELS, LABEL_CALIBRATION
 
-VERSION = "2"
+VERSION = "3"
 Calibration = Mapping[str, tuple[list[float], list[float]]]
 HUMAN, PROPAGATED, MODEL = "human", "propagated", "model"
 
@@ -41,7 +41,8 @@ def propagate(assignments: pl.DataFrame, annotations: pl.DataFrame, calibration:
     """Label every image with the consensus of its cluster.
 
     Args:
-        assignments: ``clusters``: media_id, cluster, distance and runner_up_distance (f32, Euclidean in PCA space).
+        assignments: ``clusters``: media_id, cluster, distance and runner_up_distance (f32, Euclidean in PCA space);
+            nulls for an image that has no cluster, which is given no answer.
         annotations: ``annotations`` of the same cluster model.
         calibration: question -> (raw confidences, calibrated ones), both rising; a question that is absent keeps raw.
 
@@ -236,7 +237,7 @@ def label_images(
     simulated_images = people.filter(pl.col("source") == "simulated")["media_id"].unique()
     labels = labels.with_columns(
         calibrated=pl.lit(bool(calibration)),
-        simulated=pl.col("cluster").is_in(simulated_clusters.implode())
+        simulated=pl.col("cluster").is_in(simulated_clusters.implode()).fill_null(value=False)
         | pl.col("media_id").is_in(simulated_images.implode()),
     )
     return (

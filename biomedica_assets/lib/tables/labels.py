@@ -339,8 +339,8 @@ FIGURE_LABELS = Table(
     "chunk",
     ("media_id",),
     (
-        _c("media_id", S, "image", src="clusters.media_id"),
-        _c("cluster", I32, "cluster of the image", src="clusters.cluster"),
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("cluster", I32, "cluster of the image; null before there are clusters", null=True, src="clusters.cluster"),
         *_label_columns("panel_type", S, "panel concept: single or multiple"),
         *_label_columns("panel_subtype", S, "narrower panel concept"),
         *_label_columns("global", STRINGS, "top kind concepts"),

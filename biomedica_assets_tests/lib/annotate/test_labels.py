@@ -270,7 +270,7 @@ def test_an_audit_measures_and_calibrates_the_loop(looped):
     report = stage_labels(lake, CHUNK)
     assert report.metrics["calibrated"]
     assert lake.manifest(FIGURE_LABELS, CHUNK).inputs.keys() == {
-        f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration"
+        f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration", f"images@{CHUNK}"
     }  # fmt: skip
     human = lake.read(FIGURE_LABELS, CHUNK).filter(pl.col("media_id").is_in(drawn))
     assert set(human["global_provenance"]) == {"human"}

@@ -19,29 +19,37 @@ from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
     FIGURE_LABELS,
+    IMAGES,
     LABEL_CALIBRATION,
     LABEL_TRUST,
     PANELS,
     RELEASED_LABELS,
     TEXT_LABELS,
+    Table,
 )
 
 VERSION = f"{labels.VERSION}.{combine.VERSION}"
+WITHOUT: tuple[Table, ...] = (CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, LABEL_CALIBRATION, LABEL_TRUST)
+"""Sources that speak if they are there."""
 
 
 def stage_labels(lake: Lake, chunk: str) -> Report:
-    """Publish ``figure_labels`` of one chunk from votes, panels and every other source of labels that is there."""
+    """Publish ``figure_labels`` of one chunk from votes, panels and every other source of labels that is there.
+
+    Without an encoder there are no clusters, and without clusters no votes on them: then the text, the panel detector
+    and released labels speak. An image that has no cluster has a row, too.
+    """
     taxonomy = load()
-    wanted = [(CLUSTERS, chunk), (ANNOTATIONS, None), (PANELS, chunk)]
-    optional = [(LABEL_CALIBRATION, None), (LABEL_TRUST, None)]
-    optional += [(table, chunk) for table in (TEXT_LABELS, RELEASED_LABELS)]
+    wanted = [(IMAGES, chunk), (PANELS, chunk)]
+    optional = [(table, None) for table in WITHOUT if table.partitioning == "none"]
+    optional += [(table, chunk) for table in WITHOUT if table.partitioning == "chunk"]
     wanted += [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
     inputs = lake.inputs(*wanted)
-    assignments = lake.read(CLUSTERS, chunk)
+    assignments = _assignments(lake, chunk)
     calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
-    annotations = lake.read(ANNOTATIONS, None)
+    annotations = lake.read(ANNOTATIONS, None) if lake.manifest(ANNOTATIONS, None) else ANNOTATIONS.empty()
     said = gather(lake, chunk, taxonomy)
-    models = assignments["model"].unique().to_list()
+    models = assignments["model"].drop_nulls().unique().to_list()
     annotations = annotations.filter(pl.col("cluster_model").is_in(models))
     together = combined(said, read_trust(lake), taxonomy) if said.height else None
     frame = label_images(assignments, annotations, lake.read(PANELS, chunk), votes, calibration, taxonomy, together)
@@ -78,3 +86,10 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
             .iter_rows(named=True)
         ),
     )
+
+
+def _assignments(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Rows of ``clusters`` for all images of a chunk, those without a cluster with nulls."""
+    images = lake.read_lazy(IMAGES, chunk).select("media_id").collect()
+    clusters = lake.read(CLUSTERS, chunk) if lake.manifest(CLUSTERS, chunk) else CLUSTERS.empty()
+    return images.join(clusters, on="media_id", how="left", maintain_order="left")
