@@ -67,6 +67,16 @@ def _add(
     return command
 
 
+def _served(page: argparse.ArgumentParser, number: int) -> None:
+    """Options of a command that serves a page."""
+    page.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    page.add_argument("--port", type=port, default=number, help=f"port (default {number})")
+    page.add_argument("--public-name", action="append", metavar="NAME", help="host name people use; repeatable")
+    page.add_argument("--certificate", type=Path, metavar="FILE", help="TLS certificate chain")
+    page.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate")
+    page.add_argument("--tls-proxy", action="store_true", help="people reach the page through a TLS proxy")
+
+
 def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = _add(
         commands, "run", "graph.run",
@@ -162,6 +172,14 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     search.add_argument("-n", type=positive, default=20, help="how many (default 20)")
     search.add_argument("--json", action="store_true", help="a JSON object a line, with ids, licence and labels")
 
+    explore = _add(
+        commands, "explore", "explore.explore",
+        "Serve the page on which people look at what was made, on http://127.0.0.1:8766: search, facets, figures, "
+        "clusters, what was left out. Any other address asks for an annotator's token (see `biomedica annotators`).",
+        on_data=True,
+    )  # fmt: skip
+    _served(explore, 8766)
+
     sql = _add(
         commands, "sql", "data.sql",
         "Ask the catalog: every table is a view, for example "
@@ -219,12 +237,7 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "Any other address asks for a token per annotator (see `biomedica annotators`).",
         on_data=True,
     )  # fmt: skip
-    page.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    page.add_argument("--port", type=port, default=8765, help="port (default 8765)")
-    page.add_argument("--public-name", action="append", metavar="NAME", help="host name people use; repeatable")
-    page.add_argument("--certificate", type=Path, metavar="FILE", help="TLS certificate chain")
-    page.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate")
-    page.add_argument("--tls-proxy", action="store_true", help="people reach the page through a TLS proxy")
+    _served(page, 8765)
     page.add_argument("--overlap", type=positive, default=3, help="people per cluster (default 3)")
     page.add_argument("--audit", type=natural, default=0, metavar="N", help="also ask for N single images per label")
 

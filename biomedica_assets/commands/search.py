@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,21 @@ def search(arguments: argparse.Namespace) -> int:
 
 def _vector_of_file(lake: Lake, values: settings.Settings, path: Path) -> NDArray[np.float32]:
     """The vector of a picture by the encoder of the settings, which must be that of the shelves."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PermanentFailure(f"{path} cannot be read as a picture: {error}") from error
+    return encoder_of(lake, values)(data, str(path))
+
+
+def encoder_of(lake: Lake, values: settings.Settings) -> Callable[[bytes, str], NDArray[np.float32]]:
+    """What makes the vector of a picture, given its bytes and what it is called, as the shelves' vectors were made.
+
+    Raises:
+        PermanentFailure: there are no vectors, or they are not of the encoder of the settings.
+    """
     import numpy as np
+    from PIL.Image import DecompressionBombError
 
     from biomedica_assets.lib.embed import open_encoder
     from biomedica_assets.lib.images.canonical import open_canonical
@@ -58,19 +73,23 @@ def _vector_of_file(lake: Lake, values: settings.Settings, path: Path) -> NDArra
             "no image has a vector yet; `biomedica run --select '*embedding_shelf'` makes them, and search by words "
             "does without"
         )
-    try:
-        picture = open_canonical(path)
-    except (OSError, ValueError) as error:
-        raise PermanentFailure(f"{path} cannot be read as a picture: {error}") from error
-    encoder = open_encoder(
-        values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
-    )
-    if digests != {encoder.digest}:
-        raise PermanentFailure(
-            f"the vectors here were made by another encoder than {values.encoder} as the settings have it; set "
-            "`encoder` to the one they are from, or `biomedica refresh` them"
+
+    def encode(data: bytes, called: str) -> NDArray[np.float32]:
+        try:
+            picture = open_canonical(data)
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+            raise PermanentFailure(f"{called} cannot be read as a picture: {error}") from error
+        encoder = open_encoder(
+            values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
         )
-    return encoder.encode(np.stack([encoder.prepare(picture)]))[0]
+        if digests != {encoder.digest}:
+            raise PermanentFailure(
+                f"the vectors here were made by another encoder than {values.encoder} as the settings have it; set "
+                "`encoder` to the one they are from, or `biomedica refresh` them"
+            )
+        return encoder.encode(np.stack([encoder.prepare(picture)]))[0]
+
+    return encode
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ SHARED = {
     "tables", "store", "errors", "report", "progress", "chunks", "licenses", "compute", "weights", "hub", "machine",
     "quiet",
 }  # fmt: skip
-# Opens a data directory from Python: a door to all subjects, of which no subject knows.
-DOORS = {"dataset"}
+# Open a data directory, from Python and as a page: doors to all subjects, of which no subject knows.
+DOORS = {"dataset", "explore"}
 # Every stage that looks at pictures looks at the same ones.
 CANONICAL = "biomedica_assets.lib.images.canonical"
 HEAVY = {

@@ -56,9 +56,9 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """ASGI middleware: refuses foreign hosts, cross-site writes and large bodies; adds security headers."""
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
-        """Args: app: what is guarded; hosts: names under which the page may be asked for, ports aside."""
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], most: int = MAX_BODY) -> None:
+        """Args: app: what is guarded; hosts: names it may be asked for under, ports aside; most: bytes of a body."""
+        self._app, self._hosts, self._most = app, hosts, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -89,8 +89,8 @@ class Guard:
         length = headers.get("content-length", "")
         if not length.isdigit():
             return 411, "A request that writes needs a Content-Length."
-        if int(length) > MAX_BODY:
-            return 413, f"A request may have at most {MAX_BODY} bytes."
+        if int(length) > self._most:
+            return 413, f"A request may have at most {self._most} bytes."
         return _foreign(host, headers.get("origin"), headers.get("sec-fetch-site"))
 
 

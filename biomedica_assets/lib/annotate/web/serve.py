@@ -60,19 +60,10 @@ def serve(
 
     local = is_loopback(host)
     ask = not local if tokens is None else tokens
-    if not local and not ask:
-        raise PermanentFailure(f"{host} can be reached by others, so annotators need tokens; leave tokens on")
-    if ask and not any(entry.digest for entry in Register(lake.root).all().values()):
-        raise PermanentFailure(
-            "tokens are asked for but nobody has one; issue one first: biomedica annotators --add NAME"
-        )
-    if host in {"0.0.0.0", "::"} and not public_names:  # noqa: S104 - compared, not bound
-        raise PermanentFailure(f"{host} is every address; say under which names people reach the page (public_names)")
-    for what, path in (("certificate", certificate), ("key", key)):
-        if path is not None and not path.is_file():
-            raise PermanentFailure(f"--{what} {path} is no file; name the PEM file of the {what}")
-    if not local and certificate is None and not tls_proxy:
-        LOG.warning("%s is served without TLS: put a TLS proxy in front, or give a certificate", host)
+    refuse_open_door(
+        host, tokens=ask, register=Register(lake.root), public_names=public_names, certificate=certificate, key=key,
+        tls_proxy=tls_proxy,
+    )  # fmt: skip
     hosts = (*(LOOPBACK_HOSTS if local else ()), host.lower(), *(name.lower() for name in public_names))
     app = create_app(
         lake,
@@ -91,7 +82,7 @@ def serve(
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    with _bound(host, port) as listening:
+    with bound(host, port) as listening:
         if ready is not None:
             name = (public_names or (host,))[0]
             shown = f"[{name}]" if ":" in name else name
@@ -100,7 +91,38 @@ def serve(
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def refuse_open_door(
+    host: str,
+    *,
+    tokens: bool,
+    register: Register,
+    public_names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    tls_proxy: bool,
+) -> None:
+    """Refuse to serve a page to others without tokens, names or the files of the certificate; warn without TLS.
+
+    Raises:
+        PermanentFailure: as ``serve`` says.
+    """
+    local = is_loopback(host)
+    if not local and not tokens:
+        raise PermanentFailure(f"{host} can be reached by others, so annotators need tokens; leave tokens on")
+    if tokens and not any(entry.digest for entry in register.all().values()):
+        raise PermanentFailure(
+            "tokens are asked for but nobody has one; issue one first: biomedica annotators --add NAME"
+        )
+    if host in {"0.0.0.0", "::"} and not public_names:  # noqa: S104 - compared, not bound
+        raise PermanentFailure(f"{host} is every address; say under which names people reach the page (public_names)")
+    for what, path in (("certificate", certificate), ("key", key)):
+        if path is not None and not path.is_file():
+            raise PermanentFailure(f"--{what} {path} is no file; name the PEM file of the {what}")
+    if not local and certificate is None and not tls_proxy:
+        LOG.warning("%s is served without TLS: put a TLS proxy in front, or give a certificate", host)
+
+
+def bound(host: str, port: int) -> socket.socket:
     """A socket at the address, or one line that says why there is none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

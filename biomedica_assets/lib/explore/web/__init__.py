@@ -1,0 +1,1 @@
+"""The explore page: routes (``app``), how it is served (``serve``), templates and scripts."""
