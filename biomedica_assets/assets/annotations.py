@@ -1,170 +1,105 @@
 """Group annotations: the vocabulary, what people say of clusters, how far they agree, the labels of every image."""
 
-import dagster as dg
-
-from biomedica_assets.lib.annotate import agreement, audit, consensus, panels
+from biomedica_assets.assets.declare import Step, reported, table_asset
+from biomedica_assets.lib.annotate import agreement, audit, consensus
+from biomedica_assets.lib.annotate import panels as detector
 from biomedica_assets.lib.annotate.taxonomy import model as vocabulary
+from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     ANNOTATOR_AGREEMENT,
     ANNOTATOR_CONFUSION,
+    CAPTIONS,
+    CLUSTER_MODEL,
+    CLUSTERS,
     EXPERT_VOTES,
+    IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     LABEL_VERDICTS,
     PANELS,
     TAXONOMY,
 )
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES
-from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource
 
-expert_votes = dg.AssetSpec(
-    "expert_votes",
-    group_name="annotations",
-    kinds={"jsonl"},
-    metadata=definition_metadata(EXPERT_VOTES),
-    description=EXPERT_VOTES.meaning
-    + " Made by people in the annotation page; reported by the sensor `expert_votes_sensor` (and by `biomedica "
-    "annotate` when it ends) with the digest of what was voted as data version.",
+expert_votes = reported(
+    EXPERT_VOTES,
+    "Made by people in the annotation page; reported by the sensor `expert_votes_sensor` (and by `biomedica annotate` "
+    "when it ends) with the digest of what was voted as data version.",
+    group="annotations",
+    kinds=("jsonl",),
 )
 
 
-@dg.asset(
-    group_name="annotations",
-    kinds={"yaml", "rdf"},
-    code_version=vocabulary.VERSION,
-    check_specs=check_specs("taxonomy"),
-    metadata=definition_metadata(TAXONOMY),
-)
-def taxonomy(context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource) -> dg.MaterializeResult:
+@table_asset(TAXONOMY, group="annotations", version=vocabulary.VERSION, kinds=("yaml", "rdf"))
+def taxonomy(step: Step) -> Report:
     """Concepts of the annotation form on three axes, with stable ids; exported as SKOS and JSON."""
-    with lake.hold(context) as data:
-        return as_result(vocabulary.stage_taxonomy(data), data, tolerance=settings.open().max_reject_fraction)
+    return vocabulary.stage_taxonomy(step.data)
 
 
-@dg.asset(
-    deps=[taxonomy, expert_votes, "cluster_model"],
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=consensus.VERSION,
-    check_specs=check_specs("annotations"),
-    metadata=definition_metadata(ANNOTATIONS),
+@table_asset(
+    ANNOTATIONS, group="annotations", version=consensus.VERSION, made_from=(TAXONOMY, EXPERT_VOTES, CLUSTER_MODEL)
 )
-def annotations(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+def annotations(step: Step) -> Report:
     """Majority answer per cluster and question; ties and low agreement wait for an adjudicator."""
-    with lake.hold(context) as data:
-        return as_result(consensus.stage_annotations(data), data, tolerance=settings.open().max_reject_fraction)
+    return consensus.stage_annotations(step.data)
 
 
-@dg.asset(
-    deps=[expert_votes, "cluster_model"],
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=agreement.VERSION,
-    check_specs=check_specs("annotator_agreement"),
-    metadata=definition_metadata(ANNOTATOR_AGREEMENT),
+@table_asset(
+    ANNOTATOR_AGREEMENT, group="annotations", version=agreement.VERSION, made_from=(EXPERT_VOTES, CLUSTER_MODEL)
 )
-def annotator_agreement(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+def annotator_agreement(step: Step) -> Report:
     """Krippendorff's alpha, Fleiss' and Cohen's kappa per question, with bootstrap intervals."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        return as_result(agreement.stage_agreement(data, seed=values.seed), data, tolerance=values.max_reject_fraction)
+    return agreement.stage_agreement(step.data, seed=step.values.seed)
 
 
-@dg.asset(
-    deps=[expert_votes, "cluster_model", annotations],
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=agreement.VERSION,
-    check_specs=check_specs("annotator_confusion"),
-    metadata=definition_metadata(ANNOTATOR_CONFUSION),
+@table_asset(
+    ANNOTATOR_CONFUSION,
+    group="annotations",
+    version=agreement.VERSION,
+    made_from=(EXPERT_VOTES, CLUSTER_MODEL, ANNOTATIONS),
 )
-def annotator_confusion(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+def annotator_confusion(step: Step) -> Report:
     """How each annotator's answers lie against the consensus."""
-    with lake.hold(context) as data:
-        return as_result(agreement.stage_confusion(data), data, tolerance=settings.open().max_reject_fraction)
+    return agreement.stage_confusion(step.data)
 
 
-@dg.asset(
-    name="panels",  # the function cannot bear the name of the library module
-    deps=["images", "captions"],
-    partitions_def=CHUNKS,
-    group_name="annotations",
-    kinds={"parquet", "image"},
-    code_version=panels.VERSION,
-    check_specs=check_specs("panels"),
-    metadata=definition_metadata(PANELS),
+@table_asset(
+    PANELS,
+    group="annotations",
+    version=detector.VERSION,
+    made_from=(IMAGES, CAPTIONS),
+    kinds=("parquet", "image"),
+    needs=("engine",),
 )
-def panel_types(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def panels(step: Step) -> Report:
     """Single or compound, image by image, from gutters and panel letters."""
-    with lake.hold(context) as data:
-        report = panels.stage_panels(data, context.partition_key, engine.open("threads"), progress.open(context.log))
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return detector.stage_panels(step.data, step.partition, step.engine("threads"), step.progress)
 
 
-@dg.asset(
-    deps=[
-        dg.AssetDep("clusters", partition_mapping=CHUNK_TO_SHELF),
-        dg.AssetDep("panels", partition_mapping=CHUNK_TO_SHELF),
-        annotations,
-        expert_votes,
-    ],
-    partitions_def=SHELVES,
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=audit.VERSION,
-    check_specs=check_specs("label_verdicts"),
-    metadata=definition_metadata(LABEL_VERDICTS),
+@table_asset(
+    LABEL_VERDICTS,
+    group="annotations",
+    version=audit.VERSION,
+    made_from=(CLUSTERS, PANELS, ANNOTATIONS, EXPERT_VOTES),
 )
-def label_verdicts(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+def label_verdicts(step: Step) -> Report:
     """Labels of audited images held against what people said of the same images."""
-    with lake.hold(context) as data:
-        report = audit.stage_verdicts(data, context.partition_key)
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return audit.stage_verdicts(step.data, step.partition)
 
 
-@dg.asset(
-    deps=[label_verdicts],
-    group_name="annotations",
-    kinds={"parquet"},
-    code_version=audit.VERSION,
-    check_specs=check_specs("label_audit"),
-    metadata=definition_metadata(LABEL_AUDIT),
-)
-def label_audit(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+@table_asset(LABEL_AUDIT, group="annotations", version=audit.VERSION, made_from=(LABEL_VERDICTS,))
+def label_audit(step: Step) -> Report:
     """Precision of propagated labels on images that people judged one by one, with Wilson intervals."""
-    with lake.hold(context) as data:
-        return as_result(audit.stage_audit(data), data, tolerance=settings.open().max_reject_fraction)
+    return audit.stage_audit(step.data)
 
 
-@dg.asset(
-    deps=[label_verdicts],
-    group_name="annotations",
-    kinds={"parquet", "scikitlearn"},
-    code_version=audit.VERSION,
-    check_specs=check_specs("label_calibration"),
-    metadata=definition_metadata(LABEL_CALIBRATION),
+@table_asset(
+    LABEL_CALIBRATION,
+    group="annotations",
+    version=audit.VERSION,
+    made_from=(LABEL_VERDICTS,),
+    kinds=("parquet", "scikitlearn"),
 )
-def label_calibration(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+def label_calibration(step: Step) -> Report:
     """From the raw confidence of a label to the share of such labels that people found correct."""
-    with lake.hold(context) as data:
-        return as_result(audit.stage_calibration(data), data, tolerance=settings.open().max_reject_fraction)
+    return audit.stage_calibration(step.data)

@@ -1,83 +1,53 @@
 """Group article_index: which article versions exist, and which of them are taken."""
 
-import dagster as dg
-
 from biomedica_assets import configs
+from biomedica_assets.assets.declare import Step, reported, table_asset
 from biomedica_assets.lib.lineage import changes
 from biomedica_assets.lib.pmc import index, inventory
+from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.tables import ARTICLE_INDEX, CHUNK_LISTING, PMC_INVENTORY
-from biomedica_assets.metadata import announce, as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNKS
-from biomedica_assets.resources import LakeResource, Progressing, SettingsResource, SourceResource
 
-chunk_listing = dg.AssetSpec(
-    "chunk_listing",
-    deps=["pmc_inventory"],
-    group_name="article_index",
-    kinds={"parquet"},
-    partitions_def=CHUNKS,
-    metadata=definition_metadata(CHUNK_LISTING),
-    description=CHUNK_LISTING.meaning
-    + " Written and reported by pmc_inventory, chunk by chunk, with the digest of its "
-    "rows as data version: only changed chunks make anything stale. The root of all lineage.",
+chunk_listing = reported(
+    CHUNK_LISTING,
+    "Written and reported by pmc_inventory, chunk by chunk, with the digest of its rows as data version: only changed "
+    "chunks make anything stale. The root of all lineage.",
+    group="article_index",
+    made_from=(PMC_INVENTORY,),
 )
 
 
-@dg.asset(
-    group_name="article_index",
-    kinds={"parquet", "duckdb"},
-    code_version=inventory.VERSION,
+@table_asset(
+    PMC_INVENTORY,
+    group="article_index",
+    version=inventory.VERSION,
+    kinds=("parquet", "duckdb"),
     pool="network",
-    check_specs=check_specs("pmc_inventory"),
-    metadata=definition_metadata(PMC_INVENTORY),
+    needs=("source",),
 )
-def pmc_inventory(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    source: SourceResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def pmc_inventory(step: Step) -> Report:
     """Newest complete inventory of the bucket, kept as our own copy and compared with the last one."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        outcome = inventory.refresh_inventory(
-            data,
-            source.open(),
-            chunk_span=values.chunk_span,
-            max_pmcid=values.max_pmcid,
-            progress=progress.open(context.log),
-        )
-        announce(context.instance, "chunk_listing", outcome.current)
-        return as_result(outcome.report, data, tolerance=values.max_reject_fraction)
+    outcome = inventory.refresh_inventory(
+        step.data,
+        step.source,
+        chunk_span=step.values.chunk_span,
+        max_pmcid=step.values.max_pmcid,
+        progress=step.progress,
+    )
+    step.announce(CHUNK_LISTING, outcome.current)
+    return outcome.report
 
 
-@dg.asset(
-    deps=[chunk_listing],
-    partitions_def=CHUNKS,
-    group_name="article_index",
-    kinds={"parquet", "polars"},
-    code_version=index.VERSION,
+@table_asset(
+    ARTICLE_INDEX,
+    group="article_index",
+    version=index.VERSION,
+    made_from=(CHUNK_LISTING,),
+    kinds=("parquet", "polars"),
     pool="network",
-    check_specs=check_specs("article_index"),
-    metadata=definition_metadata(ARTICLE_INDEX),
+    needs=("source",),
 )
-def article_index(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    source: SourceResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def article_index(step: Step) -> Report:
     """One row per article version: licence, flags, ids, citation; taken, or the reason why not."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        changes.keep_before(data, context.partition_key)
-        report = index.build_index(
-            data,
-            context.partition_key,
-            source.open(),
-            rules=configs.selection_rules(values),
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    changes.keep_before(step.data, step.partition)
+    rules = configs.selection_rules(step.values)
+    return index.build_index(step.data, step.partition, step.source, rules=rules, progress=step.progress)

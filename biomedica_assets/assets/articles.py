@@ -1,81 +1,44 @@
 """Groups articles and figures, as far as text goes: the JATS files, and all that one parse of them gives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-import dagster as dg
-
-from biomedica_assets.assets.article_index import article_index
+from biomedica_assets.assets.declare import Step, table_asset, table_assets
 from biomedica_assets.lib.jats import stage
 from biomedica_assets.lib.pmc import fetch
-from biomedica_assets.lib.tables import ARTICLE_XML, ARTICLES, CAPTIONS, FIGURES, MENTIONS, Table
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.tables import ARTICLE_INDEX, ARTICLE_XML, ARTICLES, CAPTIONS, FIGURES, MENTIONS, TOMBSTONES
 from biomedica_assets.lib.withdrawals.stage import withdrawn
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNKS
-from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource, SourceResource
 
 
-@dg.asset(
-    deps=[article_index],
-    partitions_def=CHUNKS,
-    group_name="articles",
-    kinds={"xml"},
-    code_version=fetch.VERSION,
+@table_asset(
+    ARTICLE_XML,
+    group="articles",
+    version=fetch.VERSION,
+    made_from=(ARTICLE_INDEX,),
+    kinds=("xml",),
     pool="network",
-    check_specs=check_specs("article_xml"),
-    metadata=definition_metadata(ARTICLE_XML),
+    needs=("source",),
 )
-def article_xml(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    source: SourceResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def article_xml(step: Step) -> Report:
     """JATS files of the selected articles in the local mirror, each verified against its MD5."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        report = fetch.fetch_xml(data, context.partition_key, source.open(), progress=progress.open(context.log))
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    return fetch.fetch_xml(step.data, step.partition, step.source, progress=step.progress)
 
 
-def _parsed(table: Table, group: str) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        table.name,
-        deps=[article_index, article_xml, "tombstones"],
-        group_name=group,
-        kinds={"parquet", "xml"},
-        code_version=stage.VERSION,
-        metadata=definition_metadata(table),
-        description=table.meaning,
-    )
-
-
-@dg.multi_asset(
-    specs=[
-        _parsed(ARTICLES, "articles"),
-        _parsed(FIGURES, "figures"),
-        _parsed(CAPTIONS, "figures"),
-        _parsed(MENTIONS, "figures"),
-    ],
-    partitions_def=CHUNKS,
+@table_assets(
+    "parse",
+    tables={ARTICLES: "articles", FIGURES: "figures", CAPTIONS: "figures", MENTIONS: "figures"},
+    version=stage.VERSION,
+    made_from=(ARTICLE_INDEX, ARTICLE_XML, TOMBSTONES),
+    kinds=("parquet", "xml"),
     pool="cpu",
-    check_specs=check_specs("articles", "figures", "captions", "mentions"),
+    needs=("engine",),
 )
-def parse(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> Iterator[dg.MaterializeResult]:
+def parse(step: Step) -> Iterable[Report]:
     """Articles, figures, captions and mentions from one parse of each JATS file."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        for report in stage.parse_chunk(
-            data,
-            context.partition_key,
-            engine=engine.open("processes"),
-            withdrawn=withdrawn(data, context.partition_key),
-            progress=progress.open(context.log),
-        ):
-            yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)
+    return stage.parse_chunk(
+        step.data,
+        step.partition,
+        engine=step.engine("processes"),
+        withdrawn=withdrawn(step.data, step.partition),
+        progress=step.progress,
+    )

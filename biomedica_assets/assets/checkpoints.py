@@ -1,48 +1,36 @@
 """Group checkpoints: CLIP trained on a recipe's stream, interpolated, validated, accounted for."""
 
-import dagster as dg
-
 from biomedica_assets import composition, configs
+from biomedica_assets.assets.declare import Step, table_asset
 from biomedica_assets.lib.clip import stage
 from biomedica_assets.lib.lineage import withdrawn
-from biomedica_assets.lib.tables import CHECKPOINTS
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import RECIPES
-from biomedica_assets.resources import LakeResource, Progressing, SettingsResource
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 
 
-@dg.asset(
-    deps=["recipe"],
-    partitions_def=RECIPES,
-    group_name="checkpoints",
-    kinds={"pytorch", "open_clip"},
-    code_version=stage.VERSION,
+@table_asset(
+    CHECKPOINTS,
+    group="checkpoints",
+    version=stage.VERSION,
+    made_from=(RECIPE,),
+    kinds=("pytorch", "open_clip"),
     pool="gpu",
     tags={"cost": "gpu"},
-    check_specs=check_specs("checkpoints"),
-    metadata=definition_metadata(CHECKPOINTS),
 )
-def checkpoints(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def checkpoints(step: Step) -> Report:
     """Base, trained and WiSE-FT-interpolated weights of a recipe, with the training log and what it cost."""
-    values, recipe = settings.open(), context.partition_key
-    profile, device = configs.training_profile(values), configs.training_device(values)
-    with lake.hold(context) as data:
-        withdrawn.remember_training(data, recipe)
-        report = stage.build_checkpoints(
-            data,
-            recipe,
-            profile=profile,
-            data=composition.training_data(data, recipe, profile),
-            validate=composition.validation(data, recipe, most=profile.validation_pairs, device=device.kind),
-            device=device,
-            seed=values.seed,
-            limits=configs.training_limits(values),
-            model_folder=data.root / "models",
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    data, recipe = step.data, step.partition
+    profile, device = configs.training_profile(step.values), configs.training_device(step.values)
+    withdrawn.remember_training(data, recipe)
+    return stage.build_checkpoints(
+        data,
+        recipe,
+        profile=profile,
+        data=composition.training_data(data, recipe, profile),
+        validate=composition.validation(data, recipe, most=profile.validation_pairs, device=device.kind),
+        device=device,
+        seed=step.values.seed,
+        limits=configs.training_limits(step.values),
+        model_folder=data.root / "models",
+        progress=step.progress,
+    )

@@ -1,90 +1,57 @@
 """Group clusters: the global model, the cluster of every image, the sheets that annotators look at."""
 
-import dagster as dg
-
 from biomedica_assets import configs
-from biomedica_assets.assets.embeddings import embedding_shelf, embeddings
-from biomedica_assets.assets.images import images
+from biomedica_assets.assets.declare import Step, table_asset
 from biomedica_assets.lib import cluster
-from biomedica_assets.lib.tables import CLUSTER_MODEL, CLUSTERS, CONTACT_SHEETS
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNKS
-from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource
-
-
-@dg.asset(
-    deps=[embedding_shelf],
-    group_name="clusters",
-    kinds={"scikitlearn"},
-    code_version=cluster.FIT_VERSION,
-    check_specs=check_specs("cluster_model"),
-    metadata=definition_metadata(CLUSTER_MODEL),
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.tables import (
+    CAPTIONS,
+    CLUSTER_MODEL,
+    CLUSTERS,
+    CONTACT_SHEETS,
+    EMBEDDING_SHELF,
+    EMBEDDINGS,
+    IMAGES,
 )
-def cluster_model(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+
+
+@table_asset(
+    CLUSTER_MODEL,
+    group="clusters",
+    version=cluster.FIT_VERSION,
+    made_from=(EMBEDDING_SHELF,),
+    kinds=("scikitlearn",),
+    needs=("engine",),
+)
+def cluster_model(step: Step) -> Report:
     """PCA and k-means over all shelves, streamed and seeded; the pictures show what they found."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        report = cluster.fit_clusters(
-            data,
-            engine=engine.open("threads"),
-            settings=configs.clusters(values),
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    settings = configs.clusters(step.values)
+    return cluster.fit_clusters(step.data, engine=step.engine("threads"), settings=settings, progress=step.progress)
 
 
-@dg.asset(
-    deps=[embeddings, cluster_model],
-    partitions_def=CHUNKS,
-    group_name="clusters",
-    kinds={"parquet"},
-    code_version=cluster.ASSIGN_VERSION,
-    check_specs=check_specs("clusters"),
-    metadata=definition_metadata(CLUSTERS),
+@table_asset(
+    CLUSTERS,
+    group="clusters",
+    version=cluster.ASSIGN_VERSION,
+    made_from=(EMBEDDINGS, CLUSTER_MODEL),
+    needs=("engine",),
 )
-def clusters(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def clusters(step: Step) -> Report:
     """Cluster, runner-up and the distances of both for every image."""
-    with lake.hold(context) as data:
-        report = cluster.assign_chunk(
-            data, context.partition_key, engine=engine.open("threads"), progress=progress.open(context.log)
-        )
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return cluster.assign_chunk(step.data, step.partition, engine=step.engine("threads"), progress=step.progress)
 
 
-@dg.asset(
-    deps=[cluster_model, clusters, images, "captions"],
-    group_name="clusters",
-    kinds={"html", "image"},
-    code_version=cluster.SHEETS_VERSION,
-    check_specs=check_specs("contact_sheets"),
-    metadata=definition_metadata(CONTACT_SHEETS),
+@table_asset(
+    CONTACT_SHEETS,
+    group="clusters",
+    version=cluster.SHEETS_VERSION,
+    made_from=(CLUSTER_MODEL, CLUSTERS, IMAGES, CAPTIONS),
+    kinds=("html", "image"),
+    needs=("engine",),
 )
-def contact_sheets(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def contact_sheets(step: Step) -> Report:
     """Per cluster a sheet of central, random and border images with their captions, and an index page."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        report = cluster.make_contact_sheets(
-            data,
-            engine=engine.open("threads"),
-            settings=configs.contact_sheets(values),
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    settings = configs.contact_sheets(step.values)
+    return cluster.make_contact_sheets(
+        step.data, engine=step.engine("threads"), settings=settings, progress=step.progress
+    )

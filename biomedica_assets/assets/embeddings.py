@@ -1,64 +1,40 @@
 """Group embeddings: one vector per image, chunk by chunk, then shelf by shelf."""
 
-import dagster as dg
-
-from biomedica_assets.assets.images import images
+from biomedica_assets.assets.declare import Step, table_asset
 from biomedica_assets.lib import embed
-from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, SHELVES
-from biomedica_assets.resources import EncoderResource, EngineResource, LakeResource, Progressing, SettingsResource
+from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS, IMAGES
 
 
-@dg.asset(
-    deps=[images],
-    partitions_def=CHUNKS,
-    group_name="embeddings",
-    kinds={"pytorch", "numpy"},
-    code_version=embed.VERSION,
+@table_asset(
+    EMBEDDINGS,
+    group="embeddings",
+    version=embed.VERSION,
+    made_from=(IMAGES,),
+    kinds=("pytorch", "numpy"),
     pool="gpu",
-    check_specs=check_specs("embeddings"),
-    metadata=definition_metadata(EMBEDDINGS),
+    needs=("encoder", "engine"),
 )
-def embeddings(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    encoder: EncoderResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def embeddings(step: Step) -> Report:
     """One float16 vector per image by a named encoder; images that did not change keep theirs."""
-    values = settings.open()
-    with lake.hold(context) as data:
-        report = embed.embed_chunk(
-            data,
-            context.partition_key,
-            encoder=encoder.open(),
-            engine=engine.open("threads"),
-            batch_size=values.embed_batch,
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    return embed.embed_chunk(
+        step.data,
+        step.partition,
+        encoder=step.encoder,
+        engine=step.engine("threads"),
+        batch_size=step.values.embed_batch,
+        progress=step.progress,
+    )
 
 
-@dg.asset(
-    deps=[dg.AssetDep(embeddings, partition_mapping=CHUNK_TO_SHELF)],
-    partitions_def=SHELVES,
-    group_name="embeddings",
-    kinds={"numpy"},
-    code_version=embed.SHELF_VERSION,
+@table_asset(
+    EMBEDDING_SHELF,
+    group="embeddings",
+    version=embed.SHELF_VERSION,
+    made_from=(EMBEDDINGS,),
+    kinds=("numpy",),
     pool="disk",
-    check_specs=check_specs("embedding_shelf"),
-    metadata=definition_metadata(EMBEDDING_SHELF),
 )
-def embedding_shelf(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def embedding_shelf(step: Step) -> Report:
     """The vectors of a million PMCIDs as one file, sorted by id: what the global model reads."""
-    with lake.hold(context) as data:
-        report = embed.shelve(data, context.partition_key, progress=progress.open(context.log))
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return embed.shelve(step.data, step.partition, progress=step.progress)

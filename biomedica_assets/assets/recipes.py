@@ -1,11 +1,10 @@
 """Group recipes: which pictures are the same, which ones tests use, and the samples of each recipe."""
 
-import dagster as dg
-
 from biomedica_assets import test_sets
-from biomedica_assets.assets.images import images
+from biomedica_assets.assets.declare import Step, table_asset
 from biomedica_assets.lib.images.verify import ImageLimits, measure
 from biomedica_assets.lib.panels.find import split_at_gutters
+from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import decontamination, definition, looks, shelves
 from biomedica_assets.lib.select import duplicates as near
 from biomedica_assets.lib.select import recipe as selection
@@ -15,151 +14,92 @@ from biomedica_assets.lib.tables import (
     EVALUATION_MATCHES,
     IMAGE_FINGERPRINTS,
     IMAGE_VIEWS,
+    IMAGES,
     RECIPE,
     SAMPLE_SHELF,
+    TAXONOMY,
 )
-from biomedica_assets.metadata import as_result, check_specs, definition_metadata
-from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, RECIPES, SHELVES
-from biomedica_assets.resources import EngineResource, LakeResource, Progressing, SettingsResource
 
 
-@dg.asset(
-    deps=[images],
-    partitions_def=CHUNKS,
-    group_name="recipes",
-    kinds={"parquet", "image"},
-    code_version=looks.VERSION,
-    check_specs=check_specs("image_views"),
-    metadata=definition_metadata(IMAGE_VIEWS),
+@table_asset(
+    IMAGE_VIEWS,
+    group="recipes",
+    version=looks.VERSION,
+    made_from=(IMAGES,),
+    kinds=("parquet", "image"),
+    needs=("engine",),
 )
-def image_views(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def image_views(step: Step) -> Report:
     """What each picture of a chunk looks like, frame by frame; altered copies of test images are proposed from it."""
-    with lake.hold(context) as data:
-        report = looks.build_image_views(
-            data,
-            context.partition_key,
-            split_at_gutters,
-            engine=engine.open("processes"),
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return looks.build_image_views(
+        step.data, step.partition, split_at_gutters, engine=step.engine("processes"), progress=step.progress
+    )
 
 
-@dg.asset(
-    deps=[dg.AssetDep(table, partition_mapping=CHUNK_TO_SHELF) for table in (images, image_views)],
-    partitions_def=SHELVES,
-    group_name="recipes",
-    kinds={"parquet"},
-    code_version=shelves.FINGERPRINTS_VERSION,
-    check_specs=check_specs("image_fingerprints"),
-    metadata=definition_metadata(IMAGE_FINGERPRINTS),
-)
-def image_fingerprints(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+@table_asset(IMAGE_FINGERPRINTS, group="recipes", version=shelves.FINGERPRINTS_VERSION, made_from=(IMAGES, IMAGE_VIEWS))
+def image_fingerprints(step: Step) -> Report:
     """Digests, perceptual hashes and looks of the images of a shelf, gathered from its chunks."""
-    with lake.hold(context) as data:
-        report = shelves.build_image_fingerprints(data, context.partition_key)
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return shelves.build_image_fingerprints(step.data, step.partition)
 
 
-@dg.asset(
-    deps=[dg.AssetDep(table.name, partition_mapping=CHUNK_TO_SHELF) for table in shelves.DESCRIBING],
-    partitions_def=SHELVES,
-    group_name="recipes",
-    kinds={"parquet"},
-    code_version=shelves.VERSION,
-    check_specs=check_specs("sample_shelf"),
-    metadata=definition_metadata(SAMPLE_SHELF),
-)
-def sample_shelf(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
-) -> dg.MaterializeResult:
+@table_asset(SAMPLE_SHELF, group="recipes", version=shelves.VERSION, made_from=shelves.DESCRIBING)
+def sample_shelf(step: Step) -> Report:
     """Which data describe the samples of each chunk of a shelf; recipes depend on chunks through it."""
-    with lake.hold(context) as data:
-        report = shelves.build_sample_shelf(data, context.partition_key)
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return shelves.build_sample_shelf(step.data, step.partition)
 
 
-@dg.asset(
-    deps=[image_fingerprints],
-    group_name="recipes",
-    kinds={"parquet", "image"},
-    code_version=near.VERSION,
-    check_specs=check_specs("duplicates"),
-    metadata=definition_metadata(DUPLICATES),
+@table_asset(
+    DUPLICATES,
+    group="recipes",
+    version=near.VERSION,
+    made_from=(IMAGE_FINGERPRINTS,),
+    kinds=("parquet", "image"),
+    needs=("engine",),
 )
-def duplicates(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def duplicates(step: Step) -> Report:
     """Groups of images with equal bytes, equal pixels or near-equal looks, across articles and chunks."""
-    with lake.hold(context) as data:
-        report = near.build_duplicates(data, engine=engine.open("threads"), progress=progress.open(context.log))
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    return near.build_duplicates(step.data, engine=step.engine("threads"), progress=step.progress)
 
 
-@dg.asset(
-    deps=[image_fingerprints],
-    group_name="recipes",
-    kinds={"parquet", "image"},
-    code_version=decontamination.VERSION,
-    check_specs=check_specs("evaluation_matches"),
-    metadata=definition_metadata(EVALUATION_MATCHES),
+@table_asset(
+    EVALUATION_MATCHES,
+    group="recipes",
+    version=decontamination.VERSION,
+    made_from=(IMAGE_FINGERPRINTS,),
+    kinds=("parquet", "image"),
+    needs=("engine",),
 )
-def evaluation_matches(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    engine: EngineResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def evaluation_matches(step: Step) -> Report:
     """Images that an evaluation task on this machine also uses, also altered or as a panel; recipes leave them out."""
-    values, shown = settings.open(), progress.open(context.log)
-    limits = ImageLimits(max_pixels=values.max_pixels, min_side=1)
-    recorded = test_sets.recorded(values)  # before they are read: what changes meanwhile makes this stale again
-    with lake.hold(context) as data:
-        tests, rejects = decontamination.look_at_test_images(
-            test_sets.images(values), lambda image: measure(image, limits), progress=shown
-        )
-        report = decontamination.build_evaluation_matches(
-            data, tests, rejects=rejects, recorded=recorded, engine=engine.open("processes"), progress=shown
-        )
-        return as_result(report, data, tolerance=values.max_reject_fraction)
+    limits = ImageLimits(max_pixels=step.values.max_pixels, min_side=1)
+    recorded = test_sets.recorded(step.values)  # before they are read: what changes meanwhile makes this stale again
+    tests, rejects = decontamination.look_at_test_images(
+        test_sets.images(step.values), lambda image: measure(image, limits), progress=step.progress
+    )
+    return decontamination.build_evaluation_matches(
+        step.data,
+        tests,
+        rejects=rejects,
+        recorded=recorded,
+        engine=step.engine("processes"),
+        progress=step.progress,
+    )
 
 
-@dg.asset(
-    deps=[sample_shelf, "taxonomy", duplicates, evaluation_matches],
-    partitions_def=RECIPES,
-    group_name="recipes",
-    kinds={"duckdb", "webdataset"},
-    code_version=selection.VERSION,
-    check_specs=check_specs("recipe"),
-    metadata=definition_metadata(RECIPE),
+@table_asset(
+    RECIPE,
+    group="recipes",
+    version=selection.VERSION,
+    made_from=(SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES),
+    kinds=("duckdb", "webdataset"),
 )
-def recipe(
-    context: dg.AssetExecutionContext,
-    settings: SettingsResource,
-    lake: LakeResource,
-    progress: dg.ResourceParam[Progressing],
-) -> dg.MaterializeResult:
+def recipe(step: Step) -> Report:
     """Samples of one recipe with split, byte range and repetitions, and the index that virtual shards are read by."""
-    name = context.partition_key
-    with lake.hold(context) as data:
-        report = selection.build_recipe(
-            data,
-            name,
-            definition.load(name, data.root / "recipes"),
-            write_index=index.write,
-            progress=progress.open(context.log),
-        )
-        return as_result(report, data, tolerance=settings.open().max_reject_fraction)
+    definitions = step.data.root / "recipes"
+    return selection.build_recipe(
+        step.data,
+        step.partition,
+        definition.load(step.partition, definitions),
+        write_index=index.write,
+        progress=step.progress,
+    )

@@ -67,6 +67,13 @@ def test_subjects_of_the_library_do_not_import_one_another():
     assert not found, "\n".join(sorted(found))
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "assets").glob("[a-z]*.py")), ids=lambda p: p.stem)
+def test_assets_are_declared_in_one_way(path):
+    """What Dagster is told of a table is told in ``declare``; the modules beside it read as a table of contents."""
+    if path.stem != "declare":
+        assert not {name for name in imported(MODULES[path]) if name.split(".")[0] == "dagster"}
+
+
 def test_loading_the_graph_imports_nothing_heavy():
     """A Dagster step process would pay up to ten seconds for each of them."""
     program = f"import sys, biomedica_assets.definitions; print(sorted({HEAVY!r} & set(sys.modules)))"
