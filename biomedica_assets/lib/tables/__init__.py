@@ -64,7 +64,7 @@ from biomedica_assets.lib.tables.release import (
     VECTORS,
     WITHDRAWN,
 )
-from biomedica_assets.lib.tables.search import SEARCH_DOCUMENTS, SEARCH_WORDS
+from biomedica_assets.lib.tables.search import SEARCH_DOCUMENTS, SEARCH_VECTORS, SEARCH_WORDS
 from biomedica_assets.lib.tables.sources import (
     ABSTRACT_SECTIONS,
     ARTICLE_HEADS,
@@ -133,6 +133,7 @@ ALL: tuple[Table, ...] = (
     SOURCE_LEADERBOARD,
     FIGURE_LABELS,
     SEARCH_DOCUMENTS,
+    SEARCH_VECTORS,
     SEARCH_WORDS,
     CATALOG,
     ZERO_SHOT_SCORES,
@@ -216,6 +217,7 @@ __all__ = [
     "RULE_SCORES",
     "SAMPLE_SHELF",
     "SEARCH_DOCUMENTS",
+    "SEARCH_VECTORS",
     "SEARCH_WORDS",
     "SECTIONS",
     "SHARDS",

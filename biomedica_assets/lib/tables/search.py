@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from biomedica_assets.lib.tables.model import I32, S, Table
+from biomedica_assets.lib.tables.model import I32, I64, S, Table
 from biomedica_assets.lib.tables.model import column as _c
 
 SEARCH_DOCUMENTS = Table(
@@ -33,5 +33,19 @@ SEARCH_WORDS = Table(
         _c("word", S, "stem of the word, in lower case", src="captions.caption articles.title articles.keywords"),
         _c("document", I32, "number of the document in its shelf", src="search_documents.document"),
         _c("n", I32, "how often it stands there"),
+    ),
+)
+
+SEARCH_VECTORS = Table(
+    "search_vectors",
+    "How the nearest vectors of a shelf are found: by codes of one bit a dimension, or all of them compared.",
+    "shelf",
+    ("kind",),
+    (
+        _c("kind", S, "codes: the file beside it proposes candidates; exact: the shelf is small, or faiss is not here"),
+        _c("vectors", I64, "vectors of the shelf", src="embedding_shelf.row"),
+        _c("dimension", I32, "their length"),
+        _c("bytes", I64, "size of the codes; 0 without"),
+        _c("library", S, "what wrote the codes, with its version; null without", null=True),
     ),
 )

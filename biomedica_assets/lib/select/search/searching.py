@@ -2,9 +2,9 @@
 
 Words are ranked by BM25, pictures by cosine; where both are asked, their ranks are put together by reciprocal rank
 fusion (Cormack, Clarke and Buettcher 2009: the sum of 1 / (60 + rank)). The condition is the SQL of recipes over the
-columns of the view ``samples``. It is asked of the best candidates, then of ever more of them until enough meet it or
-there are no more, so that what is found is what a filter before the ranking would leave, at the price of the rows that
-were looked at: a filter over all samples reads 24 million rows for 20.
+columns of the view ``samples``. It is asked of the best candidates; where too few of them meet it, the ids of all
+samples that do are gathered once and the ranking is made of these. So what is found is what a filter before the
+ranking would leave, and a filter that many meet does not read 24 million rows for 20.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ _SHOWN = (
 )  # fmt: skip
 _KEYS = {"sample_key": pl.String, "media_id": pl.String, "chunk": pl.String}
 
-Ranking = Callable[[int], tuple[pl.DataFrame, bool]]
-"""The best ``n`` candidates (``sample_key``, ``media_id``, ``chunk``, ``score``), and whether these are all."""
+Ranking = Callable[[int, pl.Series | None], tuple[pl.DataFrame, bool]]
+"""The best ``n`` candidates (``sample_key``, ``media_id``, ``chunk``, ``score``), of the images with these ids alone if
+they are given, and whether these are all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,16 +99,17 @@ def _rankings(lake: Lake, query: Query) -> Iterator[Ranking]:
                 "nothing has been indexed for search yet; `biomedica run --select search_words` does that"
             )
 
-        def of_words(n: int) -> tuple[pl.DataFrame, bool]:
+        def of_words(n: int, allowed: pl.Series | None) -> tuple[pl.DataFrame, bool]:
             with catalog.connect(lake, [SEARCH_DOCUMENTS, SEARCH_WORDS]) as connection:
                 found = by_words(connection, words, n)
-            return found, found.height < n
+            left = found if allowed is None else found.filter(pl.col("media_id").is_in(allowed.implode()))
+            return left, found.height < n
 
         yield of_words
     if vector is not None:
 
-        def of_vector(n: int) -> tuple[pl.DataFrame, bool]:
-            found = nearest(lake, vector, n)
+        def of_vector(n: int, allowed: pl.Series | None) -> tuple[pl.DataFrame, bool]:
+            found = nearest(lake, vector, n, allowed)
             # Images without a caption, and those that their licence keeps out, are in no shard.
             chunks = {*found["chunk"]} & {*lake.partitions(SHARDS)}
             shards = lake.scan(SHARDS, sorted(chunks)).filter(pl.col("media_id").is_in(found["media_id"].implode()))
@@ -120,13 +122,27 @@ def _rankings(lake: Lake, query: Query) -> Iterator[Ranking]:
 
 def _best(lake: Lake, ranking: Ranking, most: int, condition: predicate.Predicate | None) -> pl.DataFrame:
     """The best candidates that meet a condition."""
-    n = most if condition is None else most * _DEEPER
-    while True:
-        found, is_all = ranking(n)
-        met = found if condition is None else _that_meet(lake, found, condition)
-        if met.height >= most or is_all:
-            return met.head(most)
-        n *= _WIDER
+    if condition is None:
+        return ranking(most, None)[0].head(most)
+    n = most * _DEEPER
+    found, is_all = ranking(n, None)
+    met = _that_meet(lake, found, condition)
+    if met.height < most and not is_all:
+        allowed = _all_that_meet(lake, condition)
+        while met.height < most and not is_all:
+            n *= _WIDER
+            met, is_all = ranking(n, allowed)
+    return met.head(most)
+
+
+def _all_that_meet(lake: Lake, condition: predicate.Predicate) -> pl.Series:
+    """Ids of all images of samples that meet a condition: asked for only where few of the best do."""
+    names = sorted({"media_id", *condition.columns})
+    found = [pl.Series("media_id", [], dtype=pl.String)]
+    for chunk in lake.partitions(SHARDS):
+        rows = read_samples(lake, chunk, names)
+        found.append(rows.filter(predicate.matches(condition, rows))["media_id"])
+    return pl.concat(found)
 
 
 def _that_meet(lake: Lake, found: pl.DataFrame, condition: predicate.Predicate) -> pl.DataFrame:
