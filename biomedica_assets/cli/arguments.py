@@ -240,6 +240,9 @@ def _people_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     _served(page, 8765)
     page.add_argument("--overlap", type=positive, default=3, help="people per cluster (default 3)")
     page.add_argument("--audit", type=natural, default=0, metavar="N", help="also ask for N single images per label")
+    page.add_argument(
+        "--images", type=Path, metavar="FILE", help="also ask for these single images, one id a line (explore gives it)"
+    )
 
     people = _add(
         commands, "annotators", "annotate.annotators", "List the annotators, or add one with a token.", on_data=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomedica_assets import instance, settings
@@ -24,6 +25,7 @@ def annotate(arguments: argparse.Namespace) -> int:
 
     values = settings.load(data_dir=arguments.data_dir)
     lake = Lake(values.data_dir)
+    images = _listed(lake, arguments.images) if arguments.images else ()
     try:
         serve(
             lake,
@@ -35,6 +37,7 @@ def annotate(arguments: argparse.Namespace) -> int:
             tls_proxy=arguments.tls_proxy,
             overlap=arguments.overlap,
             audit_per_label=arguments.audit,
+            images=images,
             seed=values.seed,
             ready=lambda address: print(f"The page is at {address}; Ctrl-C ends it, votes are kept.", flush=True),
         )
@@ -42,6 +45,28 @@ def annotate(arguments: argparse.Namespace) -> int:
         with instance.open_instance(values) as dagster_instance:
             collect(values, dagster_instance)
     return 0
+
+
+def _listed(lake: Lake, path: Path) -> tuple[str, ...]:
+    """Ids of a list of images, one a line, as the explore page gives it.
+
+    Raises:
+        PermanentFailure: the file cannot be read, is empty, or names what is no image here.
+    """
+    import polars as pl
+
+    from biomedica_assets.lib.tables import IMAGES
+
+    try:
+        ids = tuple(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    except (OSError, ValueError) as error:
+        raise PermanentFailure(f"--images {path} cannot be read: {error}") from error
+    if not ids:
+        raise PermanentFailure(f"--images {path} names no image; it has one id a line, as biomedica explore gives it")
+    known = lake.scan(IMAGES).filter(pl.col("media_id").is_in(list(ids))).select("media_id").collect()["media_id"]
+    if unknown := sorted(set(ids) - set(known)):
+        raise PermanentFailure(f"--images {path}: {unknown[0][:80]!r} and {len(unknown) - 1:,} more are no images here")
+    return ids
 
 
 def annotators(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from biomedica_assets.commands.annotate import _listed
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.taxonomy.model import load
@@ -372,6 +373,20 @@ def test_only_adjudicators_adjudicate(lake):
     assert client.get("/api/item?mode=adjudicate").status_code == 403
     assert client.post("/api/vote", json=vote(mode="adjudicate"), headers=HOME).status_code == 403
     assert "Adjudicate" not in client.get("/").text
+
+
+def test_a_list_of_images_is_asked_for_in_its_order_and_a_wrong_one_refused(lake, tmp_path):
+    (tmp_path / "list.txt").write_text("m002-01\nm000-00\nm002-01\n")
+    images = _listed(lake, tmp_path / "list.txt")
+    ada = log_in(client_of(lake, images=images), "ada")
+    asked = [ada.get("/api/item?mode=audit").json()["id"]]
+    assert ada.post("/api/vote", json=vote(1, asked[0], mode="audit"), headers=HOME).json()["saved"]
+    asked.append(ada.get("/api/item?mode=audit").json()["id"])
+    assert asked == ["m002-01", "m000-00"]
+    for content, said in (("", "names no image"), ("m000-00 nobody", "'nobody' and 0 more are no images")):
+        (tmp_path / "list.txt").write_text(content)
+        with pytest.raises(PermanentFailure, match=said):
+            _listed(lake, tmp_path / "list.txt")
 
 
 def test_an_image_can_be_labelled_on_its_own(lake, ada):

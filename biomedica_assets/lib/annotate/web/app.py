@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def create_app(
     secure: bool = False,
     overlap: int = 3,
     audit_per_label: int = 0,
+    images: Sequence[str] = (),
     seed: int = 0,
     rules: Rules | None = None,
     clock: Callable[[], float] = time.time,
@@ -62,6 +63,7 @@ def create_app(
         secure: the page is served over TLS, so cookies may demand it.
         overlap: people per cluster.
         audit_per_label: images per label in the audit; 0 for none.
+        images: ids of images that are asked for one by one in the place of an audit, in their order.
         seed: of assignment, order of work and audit sample.
         rules: when votes make a consensus (for the adjudication queue).
         clock: seconds since 1970; goes into votes and sessions.
@@ -71,7 +73,7 @@ def create_app(
     """
     taxonomy = load()
     box = BallotBox(lake.root, taxonomy)
-    sheets = read_sheets(lake, draw_audit(lake, audit_per_label, seed))
+    sheets = read_sheets(lake, images or draw_audit(lake, audit_per_label, seed))
     desk = Desk(box, sheets, taxonomy, overlap=overlap, seed=seed, rules=rules or Rules(min_votes=overlap), clock=clock)
     page = _Page(lake, desk, Sessions(lake.root, clock), tokens=tokens, secure=secure)
     routes = [

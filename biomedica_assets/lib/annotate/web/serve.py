@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from biomedica_assets.lib.annotate.annotators import Register
@@ -33,6 +33,7 @@ def serve(
     tls_proxy: bool = False,
     overlap: int = 3,
     audit_per_label: int = 0,
+    images: Sequence[str] = (),
     seed: int = 0,
     ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -49,6 +50,7 @@ def serve(
         tls_proxy: people reach the page through a proxy that speaks TLS.
         overlap: people per cluster.
         audit_per_label: images per label in the audit.
+        images: ids of images that are asked for one by one in the place of an audit.
         seed: of assignment, order of work and audit sample.
         ready: told the page's address once the port is bound.
 
@@ -72,6 +74,7 @@ def serve(
         secure=certificate is not None or tls_proxy,
         overlap=overlap,
         audit_per_label=audit_per_label,
+        images=images,
         seed=seed,
     )
     config = uvicorn.Config(
