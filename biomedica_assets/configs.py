@@ -43,8 +43,7 @@ NOT_IN_A_RELEASE = {
     "pubmed", "pubmed_email", "pubmed_api_key_file", "pubmed_endpoint", "release_version",
     "release_name", "encoder_weights", "embed_batch", "training_profile",
     "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",
-    "workers",
-    "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
+    "jobs", "workers", "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
 Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]

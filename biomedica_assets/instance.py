@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import settings as settings_module
+from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.settings import Settings
 
@@ -47,7 +48,9 @@ def prepare(settings: Settings) -> Path:
 
 def template() -> bytes:
     """The checked ``dagster.yaml`` that a new instance starts with."""
-    return resources.files("biomedica_assets").joinpath("dagster_template.yaml").read_bytes()
+    text = resources.files("biomedica_assets").joinpath("dagster_template.yaml").read_text(encoding="utf-8")
+    # As many steps of a pool as the machine has cores: with less, runs that are made side by side would wait in line.
+    return text.replace("default_limit: 2", f"default_limit: {max(2, available_cores())}").encode()
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

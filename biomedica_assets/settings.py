@@ -159,6 +159,9 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     # how hard
+    jobs: int = pydantic.Field(
+        0, ge=0, le=64, description="Partitions made side by side, each in a process; 0: what cores and memory allow."
+    )
     workers: int = pydantic.Field(0, ge=0, le=1024, description="Parallel workers inside a step; 0: one per core.")
     fetch_concurrency: int = pydantic.Field(64, ge=1, le=1024, description="Objects fetched at once.")
     fetch_retries: int = pydantic.Field(5, ge=0, le=20, description="Tries after the first for one object.")

@@ -5,7 +5,7 @@ each partition. Dagster's own staleness is not drawn for partitions and is not t
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,10 @@ class Planner:
     def executable(self, asset: str) -> bool:
         """Whether a run can make it (an external asset is only reported)."""
         return self._node(asset).is_executable
+
+    def on_card(self, assets: Iterable[str], light: Collection[str] = ()) -> bool:
+        """Whether steps of these assets, ``light`` ones aside, run models: one at a time fits a card and its memory."""
+        return any(asset not in light and "gpu" in (self._node(asset).pools or ()) for asset in assets)
 
     def waves(self, assets: Iterable[str]) -> list[Wave]:
         """Cut the graph where the partitioning changes, in topological order."""

@@ -1,28 +1,28 @@
-"""Materialise outside the UI what the UI would: the same job, the same instance, one process.
+"""Materialise outside the UI what the UI would: the same job, the same instance.
 
-Belongs here: walking the planner's waves, running each batch through Dagster's implicit asset job in this process, and
-telling what happened. What is current is not run again.
+Belongs here: walking the planner's waves, running each batch through Dagster's implicit asset job, in this process or
+side by side in those of a crew, and telling what happened. What is current is not run again.
 """
 
+import contextlib
 import dataclasses
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
-from dagster._core.execution.execution_result import ExecutionResult
 
+from biomedica_assets.automation.crew import Crew
 from biomedica_assets.automation.jobs import check_everything
 from biomedica_assets.automation.planner import Held, Planner, Wave
+from biomedica_assets.automation.ran import Batch, Ran, ran, why
 from biomedica_assets.automation.runs import execute
 from biomedica_assets.lib.store import lease
-from biomedica_assets.metadata import as_waiting
 from biomedica_assets.partitions import follow
 
 ROOT = "pmc_inventory"
 """Always asked first: only the source knows whether something changed there."""
-OURS = "biomedica_assets."
 _WALK = "walk"
 """Name of the lease by which two walks keep out of each other's partitions, also between two steps."""
 _LOOK_AGAIN = 0.5
@@ -32,14 +32,8 @@ SAME_FAILURES = 3
 _VARYING = re.compile(r"\S*[/\d]\S*")
 """Words of a message that differ from partition to partition: keys, paths, counts."""
 _SHORT = (dg.IntMetadataValue, dg.TextMetadataValue)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Batch:
-    """One Dagster run: these assets of this partition."""
-
-    assets: tuple[str, ...]
-    partition: str | None
+WORTH = 20.0
+"""Seconds of work from which a crew is worth its start, which takes each of its processes 3 to 4 seconds."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -126,6 +120,7 @@ def walk(
     most_runs: int | None = None,
     tags: Mapping[str, str] | None = None,
     keep_going: bool = False,
+    crew: Crew | None = None,
 ) -> Outcome:
     """Make everything that is out of date, wave by wave.
 
@@ -141,6 +136,7 @@ def walk(
         most_runs: stop after so many runs; None goes on to the end.
         tags: of every run.
         keep_going: go on with an asset that failed in ``SAME_FAILURES`` partitions in the same way.
+        crew: processes in which partitions are made side by side; None makes one after the other in this one.
 
     Returns:
         What was run, what was made and what failed. A failed partition does not stop the others, unless several failed
@@ -148,7 +144,7 @@ def walk(
     """
     told, began = listener or Listener(), time.monotonic()
     assets = list(select) if select is not None else planner.assets
-    walking = _Walk(definitions, instance, planner, told, prune, most_runs, tags, keep_going=keep_going)
+    walking = _Walk(definitions, instance, planner, told, prune, most_runs, tags, keep_going=keep_going, crew=crew)
     follow(planner.data_dir)
     if ROOT in assets:
         walking.root()
@@ -180,10 +176,11 @@ class _Walk:
         tags: Mapping[str, str] | None,
         *,
         keep_going: bool,
+        crew: Crew | None,
     ) -> None:
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._instance, self._planner, self._told, self._prune = instance, planner, told, prune
-        self._most_runs, self._tags = most_runs, tags
+        self._most_runs, self._tags, self._crew = most_runs, tags, crew
         self._keep_going, self._alike = keep_going, Counter[tuple[str, str]]()
         self._blocked: set[str] = set()
         self._waited: set[str | None] = set()
@@ -197,14 +194,87 @@ class _Walk:
 
     def wave(self, wave: Wave, keys: Sequence[str | None]) -> None:
         """Make what is out of date of these partitions; those that another run works on come last."""
-        left = list(keys)
-        while left:
-            busy = [key for key in left if not self._partition(wave, key)]
-            if len(busy) == len(left):
+        left, busy = deque(keys), list[str | None]()
+        pace = 0.0  # seconds that the last partition with work to do took
+        while left or busy:
+            crew = self._crew if self._crew is not None and self._crew.jobs > 1 and len(left) > 1 else None
+            if crew is not None and (crew.is_there or pace * len(left) > WORTH):
+                self._side_by_side(crew, wave, [*left, *busy])
+                return
+            if not left:
                 time.sleep(_LOOK_AGAIN)
-            if busy:
                 self._planner.forget()  # another run writes
-            left = busy
+                left.extend(busy)
+                busy.clear()
+            key, runs, began = left.popleft(), self.outcome.runs, time.monotonic()
+            if not self._partition(wave, key):
+                busy.append(key)
+            elif self.outcome.runs > runs:
+                pace = time.monotonic() - began
+
+    def _side_by_side(self, crew: Crew, wave: Wave, keys: Sequence[str | None]) -> None:
+        """As ``wave``, several partitions at once; the lease of each is held here while a process makes it."""
+        left, busy = deque(keys), list[str | None]()
+        going: dict[Batch, contextlib.ExitStack] = {}
+        try:
+            while left or going or busy:
+                for _ in range(len(left)):
+                    if len(going) == crew.jobs or self.outcome.left:
+                        break
+                    self._begin(crew, wave, left, busy, going)
+                if going:
+                    batch, came = crew.wait()
+                    going.pop(batch).close()
+                    if not self._settle(batch, came):
+                        busy.append(batch.partition)
+                    elif batch in self.outcome.failed:
+                        self._finish(wave, batch.partition)
+                    else:
+                        left.appendleft(batch.partition)
+                elif self.outcome.left:
+                    return
+                elif busy and not left:
+                    time.sleep(_LOOK_AGAIN)
+                    self._planner.forget()  # another run writes
+                    left.extend(busy)
+                    busy.clear()
+        finally:
+            for leases in going.values():
+                leases.close()
+
+    def _begin(
+        self,
+        crew: Crew,
+        wave: Wave,
+        left: deque[str | None],
+        busy: list[str | None],
+        going: dict[Batch, contextlib.ExitStack],
+    ) -> None:
+        """Begin the next run of the next partition; one that wants a card waits while another has it."""
+        key = left.popleft()
+        if (batch := self._next(wave, key)) is None:
+            self._finish(wave, key)
+            return
+        if self._most_runs is not None and self.outcome.runs + len(going) >= self._most_runs:
+            left.appendleft(key)
+            self.outcome.left = True
+            return
+        if any(self._planner.on_card(each.assets, crew.light) for each in going) and self._planner.on_card(
+            batch.assets, crew.light
+        ):
+            left.append(key)
+            return
+        if (taken := self._take(batch, lambda: self._next(wave, key))) is None:
+            busy.append(key)
+            return
+        leases, now = taken
+        if now is None:
+            leases.close()
+            self._finish(wave, key)
+            return
+        going[now] = leases
+        self._told.batch(now)
+        crew.begin(now)
 
     def _partition(self, wave: Wave, key: str | None) -> bool:
         """False if another run works on the partition: it may be current afterwards."""
@@ -216,9 +286,13 @@ class _Walk:
                 return False
             if any(failed.partition == key and {*failed.assets} & {*wave.assets} for failed in self.outcome.failed):
                 break
+        self._finish(wave, key)
+        return True
+
+    def _finish(self, wave: Wave, key: str | None) -> None:
+        """Nothing more is made of a partition."""
         self._hold(wave, key)
         self._told.partition_done(key)
-        return True
 
     def _hold(self, wave: Wave, key: str | None) -> None:
         """Note what of a partition waits for something from outside."""
@@ -237,49 +311,61 @@ class _Walk:
 
     def _alone(self, batch: Batch, again: Callable[[], Batch | None]) -> bool:
         """Run what is to be run of a partition unless another process works on it, which says False."""
+        if (taken := self._take(batch, again)) is None:
+            return False
+        leases, now = taken
+        with leases:
+            if now is None:
+                return True
+            self._told.batch(now)
+            return self._settle(
+                now,
+                ran(execute(self._job, self._instance, assets=now.assets, partition=now.partition, tags=self._tags)),
+            )
+
+    def _take(
+        self, batch: Batch, again: Callable[[], Batch | None]
+    ) -> tuple[contextlib.ExitStack, Batch | None] | None:
+        """The lease of a partition and what is to be run of it now; None while another process works on it."""
         key, root = batch.partition, self._planner.data_dir
-        try:
-            with lease.hold(root, [_WALK], key):
+        with contextlib.ExitStack() as leases:
+            try:
+                leases.enter_context(lease.hold(root, [_WALK], key))
                 with lease.hold(root, batch.assets, key):
                     pass  # a run of the UI takes no more than the leases of its steps
-                self._planner.forget()  # another walk may have made it a moment ago
-                if (now := again()) is not None:
-                    return self._run(now)
-        except lease.PartitionBusy as error:
-            if key not in self._waited:
-                self._waited.add(key)
-                self._told.waiting(batch, str(error))
-            return False
-        return True
+            except lease.PartitionBusy as error:
+                if key not in self._waited:
+                    self._waited.add(key)
+                    self._told.waiting(batch, str(error))
+                return None
+            self._planner.forget()  # another walk may have made it a moment ago
+            return leases.pop_all(), again()
+        return None
 
-    def _run(self, batch: Batch) -> bool:
-        self._told.batch(batch)
-        result = execute(self._job, self._instance, assets=batch.assets, partition=batch.partition, tags=self._tags)
+    def _settle(self, batch: Batch, came: Ran) -> bool:
+        """Note what came of a run; False if another process began to make the partition meanwhile."""
         self._planner.forget()
         self.outcome.runs += 1
-        made = {
-            event.step_materialization_data.materialization.asset_key.to_user_string()
-            for event in result.get_asset_materialization_events()
-        }
-        self.outcome.materialised += [(asset, batch.partition) for asset in batch.assets if asset in made]
-        if result.success:
+        self.outcome.materialised += [(asset, batch.partition) for asset in batch.assets if asset in came.made]
+        if came.ok:
             return True
-        if _taken_meanwhile(result):
+        if came.taken:
             return False
-        if self._learn(result, batch):
+        for asset, waiting in came.waits():
+            self._planner.learn(asset, batch.partition, waiting)
+        if came.only_waits:
             return True
-        message = _why(result)
-        self.outcome.failed[batch] = message
-        self._told.failure(batch, message)
+        self.outcome.failed[batch] = came.message
+        self._told.failure(batch, came.message)
         if batch.partition is None and ROOT not in batch.assets:
             self._blocked |= self._planner.descendants(batch.assets, needing=True)
-        self._give_up(result, batch, message)
+        self._give_up(batch, came)
         return True
 
-    def _give_up(self, result: ExecutionResult, batch: Batch, message: str) -> None:
+    def _give_up(self, batch: Batch, came: Ran) -> None:
         """Leave an asset alone that failed in the same way again and again: the cause is not in its partitions."""
-        at = next((str(event.step_key) for event in result.all_events if event.is_step_failure), batch.assets[0])
-        alike = (at, _VARYING.sub("", message))
+        at = came.at or batch.assets[0]
+        alike = (at, _VARYING.sub("", came.message))
         self._alike[alike] += 1
         if batch.partition is None or self._keep_going or self._alike[alike] < SAME_FAILURES:
             return
@@ -288,14 +374,6 @@ class _Walk:
         failed = {one for asset in mine for one in self._planner.together(asset)}
         self._blocked |= self._planner.descendants(failed, needing=True)
         self._told.stopped(batch, self._alike[alike])
-
-    def _learn(self, result: ExecutionResult, batch: Batch) -> bool:
-        """Tell the planner what the steps of a run found to wait for; whether no step failed for another reason."""
-        ended = [event for event in result.all_events if event.is_step_failure]
-        found = [(str(event.step_key), waiting) for event in ended if (waiting := as_waiting(event))]
-        for asset, waiting in found:
-            self._planner.learn(asset, batch.partition, waiting)
-        return bool(found) and len(found) == len(ended)
 
 
 def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Verdict]:
@@ -312,37 +390,5 @@ def conclude(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[
         )
         for evaluation in result.get_asset_check_evaluations()
     ]
-    broken = [] if result.success else [Verdict(check_everything.name, False, {"error": _why(result)})]
+    broken = [] if result.success else [Verdict(check_everything.name, False, {"error": why(result)})]
     return sorted([*found, *broken], key=lambda verdict: verdict.check)
-
-
-def _taken_meanwhile(result: ExecutionResult) -> bool:
-    """Whether a step failed because a run of another process began to make its partition."""
-    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    while errors:
-        error = errors.pop()
-        if error is not None:
-            if error.cls_name == lease.PartitionBusy.__name__:
-                return True
-            errors.append(error.cause)
-    return False
-
-
-def _why(result: ExecutionResult) -> str:
-    """The innermost cause of the first failed step, or the check that blocked."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            innermost = error
-            while error is not None:
-                # Ours say what to do; what they were raised from (an errno) does not.
-                if error.message.startswith(OURS):
-                    name, _, message = error.message.strip().partition(": ")
-                    return f"{event.step_key}: {name.rpartition('.')[2]}: {message}"
-                innermost, error = error, error.cause
-            return f"{event.step_key}: {innermost.message.strip() if innermost else 'failed'}"
-        if event.event_type_value == "ASSET_CHECK_EVALUATION":
-            evaluation = event.asset_check_evaluation_data
-            if not evaluation.passed and evaluation.blocking:
-                return f"check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} did not pass"
-    return "the run failed; its log in the UI says more"

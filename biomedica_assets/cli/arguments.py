@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biomedica_assets.cli.options import ShowVersion, hours, natural, port, positive
 
+_JOBS = "partitions made side by side (default: the setting jobs, which asks cores and memory)"
 _KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
 
 
@@ -90,6 +91,7 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         help="only these assets, separated by commas, in Dagster's selection language (images, *shards, group:figures)",
     )  # fmt: skip
     run.add_argument("--keep-going", action="store_true", help=_KEEP_GOING)
+    run.add_argument("--jobs", type=positive, metavar="N", help=_JOBS)
     run.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
     demo = _add(
@@ -98,6 +100,7 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "Needs no network; the default data directory is data/demo.",
     )  # fmt: skip
     demo.add_argument("--articles", type=natural, default=200, help="how many articles to invent (default 200)")
+    demo.add_argument("--jobs", type=positive, metavar="N", help=_JOBS)
     demo.add_argument("--seed", type=natural, default=0, help="seed of everything invented (default 0)")
 
     ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
@@ -136,6 +139,7 @@ def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     refresh.add_argument("--select", metavar="ASSETS", help="only these assets, in Dagster's selection language")
     refresh.add_argument("--max", type=positive, metavar="N", help="stop after so many runs; run again to go on")
     refresh.add_argument("--keep-going", action="store_true", help=_KEEP_GOING)
+    refresh.add_argument("--jobs", type=positive, metavar="N", help=_JOBS)
     refresh.add_argument("--dry-run", action="store_true", help="say what would be made and why, and make nothing")
 
     changes = _add(

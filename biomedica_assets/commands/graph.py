@@ -23,6 +23,7 @@ from biomedica_assets.settings import Settings
 if TYPE_CHECKING:
     import dagster as dg
 
+    from biomedica_assets.automation.crew import Crew
     from biomedica_assets.automation.planner import Held, Planner
     from biomedica_assets.automation.runner import Outcome, Verdict
     from biomedica_assets.console import Bars
@@ -83,11 +84,13 @@ def demo(arguments: argparse.Namespace) -> int:
     showcase.invent(values, articles=arguments.articles, seed=arguments.seed)
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    with _workplace(values) as (bars, dagster_instance, definitions, planner):
+    with _workplace(values) as (bars, dagster_instance, definitions, planner), crew_of(values, arguments) as crew:
         from biomedica_assets.automation import runner
 
         for select in showcase.steps(values, dagster_instance, planner):
-            outcomes.append(runner.walk(definitions, dagster_instance, planner, select=select, listener=bars))
+            outcomes.append(
+                runner.walk(definitions, dagster_instance, planner, select=select, listener=bars, crew=crew)
+            )
             planner.forget()
         verdicts = runner.conclude(definitions, dagster_instance)
     code = print_outcome(runner.together(outcomes), time.monotonic() - began, verdicts)
@@ -149,6 +152,13 @@ def graph_of(values: Settings, bars: Any = None) -> dg.Definitions:
     return definitions.build(values, bars)
 
 
+def crew_of(values: Settings, arguments: argparse.Namespace) -> Crew:
+    """Processes that make partitions side by side; they start when there is enough to do."""
+    from biomedica_assets.automation.crew import Crew, jobs_for
+
+    return Crew(values, jobs_for(arguments.jobs or values.jobs))
+
+
 def planner_of(values: Settings, definitions: dg.Definitions) -> Planner:
     """What says which partitions are out of date."""
     from biomedica_assets.automation.planner import open_planner
@@ -192,15 +202,17 @@ def _materialise(values: Settings, arguments: argparse.Namespace, select: list[s
 
         collect(values, dagster_instance)
         began = time.monotonic()
-        outcome = runner.walk(
-            definitions,
-            dagster_instance,
-            planner,
-            select=select,
-            chunks=arguments.chunk,
-            listener=bars,
-            keep_going=arguments.keep_going,
-        )
+        with crew_of(values, arguments) as crew:
+            outcome = runner.walk(
+                definitions,
+                dagster_instance,
+                planner,
+                select=select,
+                chunks=arguments.chunk,
+                listener=bars,
+                keep_going=arguments.keep_going,
+                crew=crew,
+            )
         verdicts = runner.conclude(definitions, dagster_instance)
     code = print_outcome(outcome, time.monotonic() - began, verdicts)
     if unlisted := sorted(set(arguments.chunk or ()) - set(planner.partitions("chunk"))):

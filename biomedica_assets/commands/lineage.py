@@ -11,7 +11,7 @@ from typing import Any
 
 from biomedica_assets import instance, settings
 from biomedica_assets.commands import preflight
-from biomedica_assets.commands.graph import graph_of, planner_of, print_outcome, print_stale, selected
+from biomedica_assets.commands.graph import crew_of, graph_of, planner_of, print_outcome, print_stale, selected
 from biomedica_assets.lib.lineage import changes as changed
 from biomedica_assets.lib.lineage import trace as tracing
 from biomedica_assets.lib.store.lake import Lake
@@ -45,15 +45,17 @@ def refresh(arguments: argparse.Namespace) -> int:
         if not planner.reasons(runner.ROOT, None):
             wanted = [asset for asset in wanted if asset != runner.ROOT]
         began = time.monotonic()
-        outcome = runner.walk(
-            definitions,
-            dagster_instance,
-            planner,
-            select=wanted,
-            listener=bars,
-            most_runs=arguments.max,
-            keep_going=arguments.keep_going,
-        )
+        with crew_of(values, arguments) as crew:
+            outcome = runner.walk(
+                definitions,
+                dagster_instance,
+                planner,
+                select=wanted,
+                listener=bars,
+                most_runs=arguments.max,
+                keep_going=arguments.keep_going,
+                crew=crew,
+            )
         # With nothing to do nothing changed, and the last verdicts stand.
         verdicts = runner.conclude(definitions, dagster_instance) if outcome.runs else []
     return print_outcome(outcome, time.monotonic() - began, verdicts)
