@@ -147,6 +147,8 @@ def test_a_withdrawal_holds_at_the_next_request(tmp_path):
     withdraw(lake, [given[1]])
     assert everything(client, "q=fundus") == everything(client) == [given[0].media_id]
     assert "the article is retracted" in client.get(f"/figure/{given[1].media_id}").text
+    told = client.get(f"/rejects?about={given[1].article_id.split('.')[0]}").text
+    assert "may not be shown: the article is withdrawn" in told and "No stage left" not in told
     withdraw(lake, [])
     assert len(everything(client)) == 2
 
