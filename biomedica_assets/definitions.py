@@ -3,10 +3,11 @@
 import dagster as dg
 
 from biomedica_assets import assets, checks, partitions, resources, settings
-from biomedica_assets.automation import bringing, jobs, schedules, sensors, upkeep
+from biomedica_assets.automation import bringing, engines, jobs, schedules, sensors, upkeep
 from biomedica_assets.lib import quiet
 
 quiet.hold_back_dagsters_own()
+engines.keep_engines()
 
 
 def build(values: settings.Settings, progress: resources.Progressing | None = None) -> dg.Definitions:

@@ -57,6 +57,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The persistent instance of the data directory, the one that the UI shows."""
     import dagster as dg
 
+    from biomedica_assets.automation.engines import keep_engines
+
+    keep_engines()
     home = prepare(settings)
     # Two commands that create the databases of a new instance at once leave it broken for good (measured with dagster
     # 1.13.27: "Version table 'alembic_version' has more than one head present").
