@@ -33,7 +33,7 @@ def released(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
     )  # fmt: skip
     said = votes.drop("vote_id", "annotator").rows()
     marked = votes.select("source", "annotator", "vote_id").with_columns(
-        said=pl.Series([digest(repr(s)) for s in said])
+        said=pl.Series([digest(repr(s)) for s in said], dtype=pl.String())
     )
     people = marked.group_by("source", "annotator").agg(pl.col("said").sort())
     # Whoever voted alike in all cannot be told apart, whichever of them comes first.

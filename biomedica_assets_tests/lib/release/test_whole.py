@@ -228,6 +228,13 @@ def test_vectors_are_cut_into_files_of_a_size(series, tmp_path):
     assert pl.concat([pl.read_parquet(tmp_path / file.path) for file in files]).equals(whole)
 
 
+def test_a_table_of_votes_without_a_vote_is_released_as_it_is(tmp_path):
+    """A directory of which the votes were collected before anybody voted: the release failed."""
+    lake = Lake(tmp_path)
+    publish(lake, EXPERT_VOTES, [])
+    assert votes.released(lake)[0].equals(EXPERT_VOTES.empty())
+
+
 def test_votes_lead_to_nobody(series):
     here, first, _, _ = series
     rows = scan(first, EXPERT_VOTES).collect()
