@@ -52,6 +52,13 @@ _POSITIVE = Allowed("a number above 0", lambda v: _number(v) and v > 0)
 _NOT_NEGATIVE = Allowed("a number of 0 or more", lambda v: _number(v) and v >= 0)
 _BETA = Allowed("a number from 0 to below 1", lambda v: _number(v) and 0 <= v < 1)
 _COUNT = Allowed("a number above 0, a whole one", _whole)
+_BATCH = Allowed("a number above 0, a whole one up to 1,048,576", lambda v: _whole(v, 1, 1 << 20))
+_RANK = Allowed("1 to 1,024, a whole number", lambda v: _whole(v, 1, 1024))
+_FIELD = r"[A-Za-z_][A-Za-z0-9_.]*"
+_CAPTION = Allowed(
+    "names of fields joined by + and |, such as txt|txt+mentions.text|panel",
+    lambda v: isinstance(v, str) and re.fullmatch(rf"{_FIELD}([+|]{_FIELD})*", v) is not None,
+)
 _COUNT_OR_NONE = Allowed("a whole number, 0 or more", lambda v: _whole(v, 0))
 _SIZE = Allowed("16 to 2048 pixels, a whole number", lambda v: _whole(v, 16, 2048))
 _CONTEXT = Allowed("8 to 512, a whole number of tokens", lambda v: _whole(v, 8, 512))
@@ -119,7 +126,7 @@ class Profile:
     name: Annotated[str, _TEXT]
     model: Annotated[str, _TEXT]
     pretrained: Annotated[str | None, _TEXT]
-    batch_size: Annotated[int, _COUNT]
+    batch_size: Annotated[int, _BATCH]
     learning_rate: Annotated[float, _POSITIVE]
     epochs: Annotated[int, _COUNT]
     source: Annotated[str, _TEXT]
@@ -136,12 +143,12 @@ class Profile:
     siglip: Annotated[bool, _SWITCH] = False
     lock_image: Annotated[bool, _SWITCH] = False
     lock_text: Annotated[bool, _SWITCH] = False
-    lora_rank: Annotated[int | None, _COUNT] = None
+    lora_rank: Annotated[int | None, _RANK] = None
     lora_alpha: Annotated[float, _POSITIVE] = 16.0
     compile: Annotated[bool, _SWITCH] = False
     grad_checkpointing: Annotated[bool, _SWITCH] = False
     context_length: Annotated[int | None, _CONTEXT] = None
-    caption: Annotated[str | None, _TEXT] = None
+    caption: Annotated[str | None, _CAPTION] = None
     image_size: Annotated[int | None, _SIZE] = None
     virtual_shards: Annotated[int, _COUNT_OR_NONE] = 0
     max_samples: Annotated[int | None, _COUNT] = None
