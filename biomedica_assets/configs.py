@@ -136,6 +136,7 @@ def release_config(settings: Settings) -> ReleaseConfig:
         pmcids=pmcids,
         withdrawn=withdrawn,
         pairs=settings.release_pairs,
+        pictures=settings.release_pictures,
         invented=settings.invented,
     )
 

@@ -27,9 +27,9 @@ from biomedica_assets.lib.store import named
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream import afar
 from biomedica_assets.lib.stream.cache import SampleCache, bytes_of
-from biomedica_assets.lib.stream.index import Index
+from biomedica_assets.lib.stream.index import AT_SOURCE, Index
 from biomedica_assets.lib.stream.urls import pipe_pattern
-from biomedica_assets.lib.stream.virtual import Count, Selection, chunks, open_source
+from biomedica_assets.lib.stream.virtual import Count, Pictures, Selection, chunks, open_source
 from biomedica_assets.lib.tables import RECIPE, SHARDS
 
 TEXTS = 100
@@ -47,6 +47,8 @@ class Afar:
         token: bearer token.
         cache: folder where samples are kept, and their limit as text.
         stats: file in which each stream tells what it fetched.
+        holds: ``shards`` or ``source``; None takes what the release has.
+        pictures: where pictures come from that the release does not hold.
     """
 
     given: str
@@ -54,6 +56,22 @@ class Afar:
     stats: Path
     token: str | None = None
     cache: tuple[Path, str] | None = None
+    holds: str | None = None
+    pictures: Pictures = dataclasses.field(default_factory=Pictures)
+
+    def arguments(self, index: Index) -> list[str]:
+        """What the command of a stream is given beside index and place."""
+        more = ["--stats", str(self.stats)]
+        more += ["--cache", str(self.cache[0]), "--cache-size", self.cache[1]] if self.cache else []
+        if index.pictures == AT_SOURCE:
+            more += ["--source", self.pictures.place, "--in-flight", str(self.pictures.in_flight)]
+            more += ["--shrink", str(self.pictures.shrink)] if self.pictures.shrink else []
+        return more
+
+    def kept(self) -> SampleCache | None:
+        """The cache, opened."""
+        variant = f" shrunk to {self.pictures.shrink}" if self.pictures.shrink else ""
+        return SampleCache(self.cache[0], bytes_of(self.cache[1]), variant) if self.cache else None
 
 
 def bring_recipe(lake: Lake, release: Afar, recipe: str | None, where: str | None) -> tuple[str, Path]:
@@ -78,9 +96,9 @@ def bring_recipe(lake: Lake, release: Afar, recipe: str | None, where: str | Non
         )
     key = str(afar.manifest(release.place, release.token)["key"])
     if where is not None:
-        opened = Index(selected(release.place, recipe, where, release.token, lake.root / "recipes"))
+        opened = Index(selected(release.place, recipe, where, release.token, lake.root / "recipes", release.holds))
     else:
-        opened = afar.open_index(release.place, recipe, release.token)
+        opened = afar.open_index(release.place, recipe, release.token, pictures=release.holds)
     draft = lake.root / "recipes" / opened.recipe / f"draft{afar.SUFFIX}"
     opened.copy(draft)
     opened.close()
@@ -104,12 +122,10 @@ def training_data(index: Path, release: Afar, profile: Profile, models: Path) ->
 
     def cut(workers: int) -> TrainingData:
         streams = clip_data.streams_for(split.entries, workers, profile.virtual_shards)
-        more = ["--stats", str(release.stats)]
-        more += ["--cache", str(release.cache[0]), "--cache-size", release.cache[1]] if release.cache else []
         texts = clip_data.texts(_told(opened, release, wanted._replace(of=1)), TEXTS) if split.entries else []
         name = architecture(profile.model, models)
         return TrainingData(
-            pattern=pipe_pattern(index, release.given, wanted, streams, more=more),
+            pattern=pipe_pattern(index, release.given, wanted, streams, more=release.arguments(opened)),
             samples=counted[True],
             virtual_shards=streams,
             unreadable=counted[False],
@@ -154,8 +170,8 @@ def held_out_pairs(lake: Lake, recipe: str, index: Path, release: Afar, most: in
 
 def _told(index: Index, release: Afar, wanted: Selection) -> Iterator[bytes | memoryview]:
     """A stream of this process, told in the same file as those of the loaders."""
-    source, count = open_source(index, release.place, release.token), Count()
-    cache = SampleCache(release.cache[0], bytes_of(release.cache[1])) if release.cache else None
+    source, count = open_source(index, release.place, release.token, release.pictures), Count()
+    cache = release.kept()
     try:
         yield from chunks(index, source, wanted, cache, count)
     finally:

@@ -103,6 +103,11 @@ class Settings(pydantic_settings.BaseSettings):
         description="Whether a release also holds its samples as Parquet with embedded images, which load_dataset and "
         "the Hub's viewer read; it takes as much room as the shards again.",
     )
+    release_pictures: bool = pydantic.Field(
+        True,
+        description="Whether a release holds pictures. Without, it has text, keys and digests, and whoever reads it "
+        "fetches pictures from PubMed Central's bucket (biomedica stream --pictures source).",
+    )
     invented: bool = pydantic.Field(
         False,
         description="Whether the source's articles are invented, as the demo's are: a release says so everywhere.",

@@ -362,6 +362,10 @@ def _release_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     train.add_argument("--profile", metavar="NAME", help="training profile (default: the setting training_profile)")
     train.add_argument("--cache", type=Path, metavar="FOLDER", help="keep what comes, for the next epoch")
     train.add_argument("--cache-size", default="10GB", metavar="SIZE", help="at most so much of it (default 10GB)")
+    train.add_argument("--pictures", choices=("shards", "source"), help="from the release, or from PubMed Central")
+    train.add_argument("--source", default="s3://pmc-oa-opendata", metavar="PLACE", help="bucket of those pictures")
+    train.add_argument("--in-flight", type=int, default=64, metavar="N", help="pictures asked for at once (default 64)")
+    train.add_argument("--shrink", type=int, metavar="PIXELS", help="shorter side that those pictures are reduced to")
 
     rebuild = _add(
         commands, "rebuild", "rebuild.rebuild",

@@ -16,15 +16,19 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.release import indexes
+from biomedica_assets.lib.release import indexes, texts
 from biomedica_assets.lib.select import catalog_view, predicate
 from biomedica_assets.lib.stream import afar, index
 from biomedica_assets.lib.stream.addresses import is_remote
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.tables import RECIPE, SHARDS, Table
+from biomedica_assets.lib.tables import RECIPE, SHARDS, SOURCES, Table
+
+_PLACES = (SHARDS, SOURCES)
 
 
-def selected(release: str, recipe: str | None, where: str, token: str | None, folder: Path) -> Path:
+def selected(
+    release: str, recipe: str | None, where: str, token: str | None, folder: Path, pictures: str | None = None
+) -> Path:
     """The index of the samples of a release that meet a condition.
 
     Args:
@@ -33,6 +37,7 @@ def selected(release: str, recipe: str | None, where: str, token: str | None, fo
         where: condition on the columns of the view ``samples``, as a recipe has it.
         token: bearer token.
         folder: where the index is written; one that is there for the same release and words is used again.
+        pictures: ``shards`` or ``source``; None takes what the release has.
 
     Raises:
         RecipeError: the condition is none.
@@ -40,7 +45,11 @@ def selected(release: str, recipe: str | None, where: str, token: str | None, fo
         PermanentFailure: no sample meets the condition.
     """
     told = afar.manifest(release, token)
-    text = "\n".join((str(told["key"]), recipe or "", where))
+    holds = any(file["kind"] == "shard" for file in told["files"])
+    pictures = pictures or (index.IN_SHARDS if holds else index.AT_SOURCE)
+    if pictures == index.IN_SHARDS and not holds:
+        raise StreamError(f"{release} holds no pictures; use --pictures {index.AT_SOURCE}")
+    text = "\n".join((str(told["key"]), recipe or "", where, pictures))
     path = folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}{indexes.SUFFIX}"
     if path.is_file():
         return path
@@ -58,8 +67,8 @@ def selected(release: str, recipe: str | None, where: str, token: str | None, fo
     rows = catalog_view.joined(read, condition.columns)
     keys = rows.filter(predicate.matches(condition, rows)).select("sample_key")
     name, seed = recipe, 0
-    if recipe is not None or any(file.startswith(f"{indexes.FOLDER}/") for file in files):
-        opened = afar.open_index(release, recipe, token)
+    if recipe is not None or any(file.endswith(indexes.SUFFIX) for file in files):
+        opened = afar.open_index(release, recipe, token, pictures=pictures)
         name, seed = opened.recipe, opened.seed
         opened.close()
         listed = read(RECIPE, f"{name}/")
@@ -68,11 +77,10 @@ def selected(release: str, recipe: str | None, where: str, token: str | None, fo
         chosen = keys.with_columns(split=pl.lit("train"), repeat=pl.lit(1, dtype=pl.Int32))
     if not chosen.height:
         raise PermanentFailure(f"no sample of {release} meets {where!r}; loosen the condition")
-    shards = read(SHARDS)
+    table, write = (SHARDS, indexes.write_at) if pictures == index.IN_SHARDS else (SOURCES, texts.write_at)
+    places = read(table)
     folder.mkdir(parents=True, exist_ok=True)
-    indexes.write_at(
-        path, name or "all", chosen, SHARDS.empty().lazy() if shards is None else shards, files, seed, index.write
-    )
+    write(path, name or "all", chosen, table.empty().lazy() if places is None else places, files, seed, index.write)
     return path
 
 
@@ -82,7 +90,7 @@ def _columns(table: Table, names: frozenset[str]) -> Sequence[str]:
         return ("sample_key", "split", "repeat")
     own = {c.source for c in catalog_view.COLUMNS if c.table == table.name and c.name in names}
     keys = {key for joined, key in catalog_view.JOINS.values() if joined is table or table is SHARDS}
-    places = {"sample_key", "shard", "start", "end", "check", "image_ext"} if table is SHARDS else set[str]()
+    places = {"sample_key", "shard", "start", "end", "check", "image_ext"} if table in _PLACES else set[str]()
     return sorted(own | keys | places)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 import rich.console
 
@@ -12,6 +13,7 @@ from biomedica_assets.console import bar
 from biomedica_assets.lib.clip import stage
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
+from biomedica_assets.lib.stream.virtual import Pictures
 from biomedica_assets.lib.tables import CHECKPOINTS
 
 
@@ -29,6 +31,8 @@ def train(arguments: argparse.Namespace) -> int:
         stats,
         os.environ.get("HF_TOKEN") if given.startswith("hf://") else None,
         (arguments.cache.absolute(), arguments.cache_size) if arguments.cache else None,
+        arguments.pictures,
+        Pictures(_place(arguments.source), arguments.in_flight, arguments.shrink),
     )
     profile, device = configs.training_profile(values), configs.training_device(values)
     recipe, index = from_release.bring_recipe(lake, release, arguments.recipe, arguments.where)
@@ -60,3 +64,8 @@ def train(arguments: argparse.Namespace) -> int:
         f"{report.seconds:.0f} s"
     )
     return 0
+
+
+def _place(source: str) -> str:
+    """Streams are started elsewhere: a directory is named from the root."""
+    return source if is_remote(source) else str(Path(source).absolute())

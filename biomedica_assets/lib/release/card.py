@@ -11,7 +11,7 @@ import jinja2
 import polars as pl
 import yaml
 
-from biomedica_assets.lib.release import embeddings, history
+from biomedica_assets.lib.release import embeddings, history, texts
 from biomedica_assets.lib.release.copies import FOLDER, SPLIT, scan
 from biomedica_assets.lib.release.indexes import KIND as INDEX
 from biomedica_assets.lib.release.manifest import ReleaseFile
@@ -58,14 +58,15 @@ def write(
     """
     template = resources.files("biomedica_assets.lib.release").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     plots = ((statistics[n].title, f"statistics/{n}.png") for n in _SHOWN if n in statistics)
-    samples = sum(file.rows or 0 for file in files if file.kind == "shard")
+    samples = sum(file.rows or 0 for file in files if file.kind in {"shard", texts.KIND})
     # Markdown, not HTML: nothing is escaped, and the texts are the project's own.
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701
     text = environment.from_string(template).render(
         header=yaml.safe_dump(_header(name, samples, files, invented), sort_keys=False, allow_unicode=True, width=120),
         warning=_warning(release, invented=invented),
         groups_of_pairs=sorted({f.path.split("/")[1] for f in files if f.kind == PAIRS}),
-        recipes=sorted(Path(file.path).stem for file in files if file.kind == INDEX),
+        recipes=sorted({Path(file.path).stem for file in files if file.kind == INDEX}),
+        with_pictures=any(file.kind == "shard" for file in files),
         name=name,
         version=version,
         snapshot=snapshot,

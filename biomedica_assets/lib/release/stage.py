@@ -22,6 +22,7 @@ from biomedica_assets.lib.errors import PermanentFailure, Reject
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.release import (
     card,
+    cohort,
     copies,
     croissant,
     embeddings,
@@ -33,13 +34,14 @@ from biomedica_assets.lib.release import (
     papers,
     plots,
     tars,
+    texts,
     votes,
 )
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.contents import OPTIONAL, whole_chunks
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest
 from biomedica_assets.lib.release.rights import Allowed, Rules, allowed
-from biomedica_assets.lib.release.statistics import CountTokens, Statistic, all_statistics
+from biomedica_assets.lib.release.statistics import CountTokens, all_statistics
 from biomedica_assets.lib.report import Picture, Report
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
@@ -107,6 +109,7 @@ class ReleaseConfig:
         withdrawn: articles that the user's list withdraws.
         pairs: whether samples are also written as Parquet with embedded images.
         invented: whether the articles come from a generator; every document and row says so.
+        pictures: whether the release holds pictures; without, it holds keys, digests and text, and no pairs.
     """
 
     name: str = "biomedica-assets"
@@ -117,6 +120,7 @@ class ReleaseConfig:
     withdrawn: frozenset[str] = frozenset()
     pairs: bool = True
     invented: bool = False
+    pictures: bool = True
 
     def recorded(self) -> dict[str, Any]:
         """As the partition's manifest records them."""
@@ -124,6 +128,7 @@ class ReleaseConfig:
             "name": self.name,
             "version": self.version,
             "pairs": self.pairs,
+            **({} if self.pictures else {"pictures": False}),
             "invented": self.invented,
             **self.rules.recorded(),
             "settings": dict(self.settings),
@@ -258,13 +263,22 @@ def _fill(
             rows = votes.renamed(rows, released[1]) if table is ANNOTATIONS else rows
             kept = rows.filter(pl.col("media_id").is_in(media.implode())) if "media_id" in rows.columns else rows
             files += copies.write_splits(folder, folder / copies.FOLDER / table.name, [(copies.SPLIT, kept)])
+    files += [] if config.pictures else texts.write(folder, shards)
     for name in lake.partitions(RECIPE):
         rows = tars.follow(lake.read(RECIPE, name), copies.scan(folder, SHARDS))
         parts = ((str(split), part) for (split,), part in rows.group_by("split", maintain_order=True))
         files += copies.write_splits(folder, folder / copies.FOLDER / RECIPE.name / name, parts)
         if rows.height:
-            files.append(indexes.write(folder, name, rows, copies.scan(folder, SHARDS), _seed(lake, name), write_index))
-    if config.pairs:
+            seed = _seed(lake, name)
+            files.append(
+                indexes.write(folder, name, rows, copies.scan(folder, SHARDS), seed, write_index)
+                if config.pictures
+                else texts.write_index(folder, name, rows, seed, write_index)
+            )
+    if not config.pictures:
+        shutil.rmtree(folder / SHARDS.name, ignore_errors=True)
+        files = [file for file in files if file.kind != "shard"]
+    elif config.pairs:
         splits = _splits(folder)
         files += pairs.write(
             folder, shards, lambda table, chunk: _kept(lake, table, chunk, decisions[chunk]), splits,
@@ -280,7 +294,7 @@ def _fill(
     files.append(papers.dictionary(folder, papers.present(folder)))
     found = {statistic.name: statistic for statistic in all_statistics(folder, count_tokens)}
     found |= {statistic.name: statistic for statistic in label_statistics.found(folder)}
-    found["stages"] = _stages(lake)
+    found["stages"] = cohort.stages(lake, (ARTICLE_INDEX, *_BY_CHUNK[1:], SHARDS))
     found |= {told.name: told} if told else {}
     files += papers.statistics(folder, found.values(), plots.draw(found))
     files.append(
@@ -290,8 +304,8 @@ def _fill(
     files.sort(key=lambda file: file.path)
     counts = Counter[str]()
     for file in files:
-        if file.kind in {"table", "shard"} and file.rows:
-            counts["samples" if file.kind == "shard" else file.path.split("/")[1]] += file.rows
+        if file.kind in {"table", "shard", texts.KIND} and file.rows:
+            counts[file.path.split("/")[1] if file.kind == "table" else "samples"] += file.rows
     return ReleaseManifest(
         name=config.name, version=version, key=key,
         inventory={
@@ -338,23 +352,6 @@ def _rows(lake: Lake, table: Table, decisions: Mapping[str, Allowed]) -> Generat
     for chunk, decision in decisions.items():
         if lake.manifest(table, chunk):
             yield chunk, decision.keep(lake.read_lazy(table, chunk)).collect()
-
-
-def _stages(lake: Lake) -> Statistic:
-    """What came in, went on and was left out at each stage: the cohort diagram as a table."""
-    rows: list[tuple[str, str, int]] = []
-    for table in (ARTICLE_INDEX, *_BY_CHUNK[1:], SHARDS):
-        manifests_here = [m for chunk in lake.partitions(table) if (m := lake.manifest(table, chunk))]
-        reasons = Counter[str]()
-        for manifest in manifests_here:
-            reasons.update(manifest.rejects)
-        if manifests_here:
-            rows.append((table.name, "in", sum(m.n_in for m in manifests_here)))
-            rows += [(table.name, f"left out: {reason}", n) for reason, n in sorted(reasons.items())]
-            rows.append((table.name, "out", sum(m.n_out for m in manifests_here)))
-    frame = pl.DataFrame(rows, schema={"stage": pl.String(), "what": pl.String(), "items": pl.Int64()}, orient="row")
-    note = "Of the whole data directory, before the release's own rules; every stage reconciles: in = out + left out."
-    return Statistic("stages", "From article versions to samples", note, frame)
 
 
 def _code_versions(lake: Lake) -> dict[str, list[str]]:

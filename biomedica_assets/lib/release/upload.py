@@ -23,7 +23,7 @@ from biomedica_assets.lib.release.hub import Plan, Repository, check_name
 from biomedica_assets.lib.release.hub_answers import Tell, silent
 from biomedica_assets.lib.release.manifest import ReleaseFile
 from biomedica_assets.lib.release.verify import verify
-from biomedica_assets.lib.tables import ARTICLES, FIGURES, PUBMED_RECORDS, SHARDS
+from biomedica_assets.lib.tables import ARTICLES, FIGURES, PUBMED_RECORDS, SHARDS, SOURCES
 
 _SHOWN = 5
 
@@ -117,7 +117,8 @@ def _withdrawn(there: Repository, plan: Plan, release: Path) -> dict[str, tuple[
     gone = pl.read_csv(release / "TOMBSTONES.csv", schema={"article_id": pl.String(), "reason": pl.String()})
     articles = gone["article_id"].implode()
     found: dict[str, tuple[str, ...]] = {}
-    for path in sorted(path for path in there.files() if path.startswith(f"{FOLDER}/{SHARDS.name}/")):
+    tables = tuple(f"{FOLDER}/{table.name}/" for table in (SHARDS, SOURCES))
+    for path in sorted(path for path in there.files() if path.startswith(tables)):
         with there.open(path, plan.head) as handle:
             columns = pl.DataFrame(arrow.read_table(handle, columns=["shard", "article_id"]))
         rows = columns.filter(pl.col("shard").is_in(going), pl.col("article_id").is_in(articles)).unique()

@@ -35,6 +35,7 @@ class WriteIndex(Protocol):
         seed: int,
         shards: Sequence[tuple[str, int, str]],
         splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
+        pictures: str = "shards",
     ) -> None:
         """Write ``path``.
 
@@ -44,6 +45,7 @@ class WriteIndex(Protocol):
             seed: of the order of training.
             shards: path below the data directory or the release, size and extension of the images of each shard.
             splits: for each split ``shard`` (number in the list), ``start``, ``end`` (bytes), ``repeat`` and ``check``.
+            pictures: ``source`` where the shards hold text alone.
         """
         ...
 

@@ -17,9 +17,9 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.stream.addresses import is_remote, web_address
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.http import UNKNOWN, HttpShards, Lane
-from biomedica_assets.lib.stream.index import Index, ShardFile
+from biomedica_assets.lib.stream.index import AT_SOURCE, Index, ShardFile
 
-RECIPES, SUFFIX = "recipes", ".index"
+RECIPES, TEXTS, SUFFIX = "recipes", "texts", ".index"
 MANIFEST = "MANIFEST.json"
 DEFAULT = "full"
 WHOLE = 4 << 20
@@ -78,12 +78,14 @@ class RemoteFile:
         return b"".join(bytes(view) for view in self._shards.body(0, start, end, self._lane))
 
 
-def index_path(recipe: str) -> str:
-    """Where a release has the index of a recipe."""
-    return f"{RECIPES}/{recipe}{SUFFIX}"
+def index_path(recipe: str, folder: str = RECIPES) -> str:
+    """Where a release has the index of a recipe: in ``recipes`` over shards, in ``texts`` over text alone."""
+    return f"{folder}/{recipe}{SUFFIX}"
 
 
-def open_index(release: str, recipe: str | None, token: str | None = None, cache: Path | None = None) -> Index:
+def open_index(
+    release: str, recipe: str | None, token: str | None = None, cache: Path | None = None, pictures: str | None = None
+) -> Index:
     """The index of a recipe of a release.
 
     Args:
@@ -92,19 +94,21 @@ def open_index(release: str, recipe: str | None, token: str | None = None, cache
         token: bearer token.
         cache: folder where an index from afar is kept. It is used again while the server says that it is the same, and
             when the server cannot be reached.
+        pictures: ``shards``, or ``source`` for the one over text alone; None takes what the release has.
 
     Raises:
         StreamError: there is no release or no such recipe; the message names those that there are.
     """
+    folder = TEXTS if pictures == AT_SOURCE else RECIPES
     if not is_remote(release):
-        path = Path(release) / index_path(recipe or DEFAULT)
-        return Index(path if path.is_file() else Path(release) / index_path(_known(release, recipe, token)))
+        path = Path(release) / index_path(recipe or DEFAULT, folder)
+        return Index(path if path.is_file() else Path(release) / _known(release, recipe, token, pictures))
     try:
-        return Index(_kept(release, index_path(recipe or DEFAULT), token, cache))
+        return Index(_kept(release, index_path(recipe or DEFAULT, folder), token, cache))
     except StreamError as error:
         if "status 404" not in str(error):
             raise
-    return Index(_kept(release, index_path(_known(release, recipe, token)), token, cache))
+    return Index(_kept(release, _known(release, recipe, token, pictures), token, cache))
 
 
 def manifest(release: str, token: str | None = None) -> Any:
@@ -127,18 +131,27 @@ def manifest(release: str, token: str | None = None) -> Any:
         raise StreamError(f"{MANIFEST} of {release} is damaged ({error}); fetch or upload the release again") from error
 
 
-def _known(release: str, recipe: str | None, token: str | None) -> str:
-    """Name of the recipe that is meant, where the one that was asked for is not there."""
+def _known(release: str, recipe: str | None, token: str | None, pictures: str | None) -> str:
+    """Path of the index that is meant, where the one that was asked for first is not there."""
     paths = [str(file["path"]) for file in manifest(release, token)["files"]]
-    there = sorted(
-        path.removeprefix(f"{RECIPES}/").removesuffix(SUFFIX)
-        for path in paths
-        if path.startswith(f"{RECIPES}/") and path.endswith(SUFFIX)
-    )
-    if recipe is None and len(there) == 1:
-        return there[0]
+    there: dict[str, list[str]] = {}
+    for folder in (RECIPES, TEXTS):
+        below = (path.removeprefix(f"{folder}/") for path in paths if path.startswith(f"{folder}/"))
+        there[folder] = sorted(name.removesuffix(SUFFIX) for name in below if name.endswith(SUFFIX))
+    wanted = there[RECIPES] or there[TEXTS]
+    folder = RECIPES if there[RECIPES] else TEXTS
+    if pictures is not None:
+        folder = TEXTS if pictures == AT_SOURCE else RECIPES
+        wanted = there[folder]
+        if not wanted and any(there.values()):
+            other = "shards" if pictures == AT_SOURCE else "source"
+            raise StreamError(f"{release} holds no recipe for --pictures {pictures}; use --pictures {other}")
+    if recipe in wanted or (recipe is None and DEFAULT in wanted):
+        return index_path(recipe or DEFAULT, folder)
+    if recipe is None and len(wanted) == 1:
+        return index_path(wanted[0], folder)
     named = f"no recipe {recipe!r}" if recipe else f"no recipe {DEFAULT!r}; name one with --recipe"
-    raise StreamError(f"{release} has {named}; there are: {', '.join(there) or 'none, it was made without'}")
+    raise StreamError(f"{release} has {named}; there are: {', '.join(wanted) or 'none, it was made without'}")
 
 
 def _kept(release: str, path: str, token: str | None, cache: Path | None) -> Path | RemoteFile:

@@ -12,29 +12,39 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from biomedica_assets.lib.stream.checks import Checked, matches
+from biomedica_assets.lib.stream.checks import matches
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import Entry
 
 FOLDERS = 16
 _FULL, _EMPTIED, _LOOK_AGAIN = 7 / 8, 3 / 4, 1 / 64
+_CRC = 4
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class SampleCache:
     """A folder with samples of at most ``limit`` bytes together."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Args: folder: made if it is not there. limit: bytes.
+    def __init__(self, folder: Path, limit: int, variant: str = "") -> None:
+        """Open a folder.
+
+        Args:
+            folder: made if it is not there.
+            limit: bytes.
+            variant: what was done to samples before they are kept, such as a size; one folder holds all variants.
+                The check of the shards says nothing of a sample that was changed: it is kept with a CRC-32 of its own.
 
         Raises:
             StreamError: the folder cannot be written.
         """
         self.hits = 0
+        self._variant = variant
         self._share = limit // FOLDERS
         self._folders = [folder / f"{number:x}" for number in range(FOLDERS)]
         self._size: dict[Path, int] = {}
@@ -57,16 +67,19 @@ class SampleCache:
             os.utime(path)
         except OSError:
             return None
-        if not matches(entry, data):
+        kept = data[:-_CRC] if self._variant else data
+        good = data[-_CRC:] == _crc(kept) if self._variant else matches(entry, data)
+        if not good:
             path.unlink(missing_ok=True)
             return None
         self.hits += 1
-        return data
+        return kept
 
     def put(self, shard: str, entry: Entry, data: memoryview) -> None:
         """Keep a sample that was checked; a full disk costs the cache, not the stream."""
         path = self._path(shard, entry)
         folder = path.parent
+        data = memoryview(bytes(data) + _crc(data)) if self._variant else data
         if len(data) > self._share // 8:
             return
         if folder not in self._size or self._added[folder] > self._share * _LOOK_AGAIN:
@@ -97,13 +110,29 @@ class SampleCache:
             self._size[folder] -= size
 
     def _path(self, shard: str, entry: Entry) -> Path:
-        text = f"{shard}:{entry.start}:{entry.end}:{entry.check}"
+        text = f"{shard}:{entry.start}:{entry.end}:{entry.check}{self._variant}"
         name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return self._folders[int(name[0], 16)] / name[1:]
 
 
+def _crc(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_CRC, "little")
+
+
+class Fetches(Protocol):
+    """What fetches samples: ``checks.Checked`` and ``pictures.Assembled``."""
+
+    def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, memoryview]]:
+        """Samples in order."""
+        ...
+
+    def anew(self, entry: Entry) -> memoryview | None:
+        """One sample by itself; None if it is left out."""
+        ...
+
+
 def cached(
-    checked: Checked, cache: SampleCache, shards: Iterable[str], entries: Iterable[Entry]
+    checked: Fetches, cache: SampleCache, shards: Iterable[str], entries: Iterable[Entry]
 ) -> Iterator[tuple[Entry, memoryview]]:
     """Samples in order, from the cache where they are there; the others are fetched ahead and kept.
 

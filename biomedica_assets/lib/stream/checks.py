@@ -34,13 +34,17 @@ def check_of(sample: bytes | memoryview) -> int:
     return zlib.crc32(view[TAR_BLOCK:end]) ^ zlib.crc32(view[end:], zlib.crc32(view[:TAR_BLOCK]))
 
 
-class Remote(Source, Protocol):
-    """A source far away."""
+class Cutting(Source, Protocol):
+    """A source that says how long a range may be."""
 
     @property
     def longest(self) -> int:
         """Bytes of the longest range."""
         ...
+
+
+class Remote(Cutting, Protocol):
+    """A source far away."""
 
     def once(self, wanted: Range) -> bytes:
         """Bytes of one range, asked for anew while others are under way."""
@@ -69,25 +73,10 @@ class Checked:
         Raises:
             StreamError: a shard cannot be read, or a sample is damaged both times it was fetched.
         """
-        due: deque[Entry] = deque()
-        held = bytearray()
-        for view in self._source.read(joined(_noted(entries, due), self._source.longest)):
-            at = 0
-            while at < len(view):
-                entry = due[0]
-                size = entry.end - entry.start
-                part = view[at : at + size - len(held)]
-                at += len(part)
-                if held or len(part) < size:
-                    held += part
-                    if len(held) < size:
-                        continue
-                sample = memoryview(bytes(held)) if held else part
-                held.clear()
-                due.popleft()
-                checked = sample if matches(entry, sample) else self.anew(entry)
-                if checked is not None:
-                    yield entry, checked
+        for entry, sample in split(self._source, entries):
+            checked = sample if matches(entry, sample) else self.anew(entry)
+            if checked is not None:
+                yield entry, checked
 
     def anew(self, entry: Entry) -> memoryview | None:
         """One sample, fetched by itself; None if it is damaged and left out.
@@ -107,6 +96,27 @@ class Checked:
         self.skipped += 1
         print(f"biomedica stream: {found} and left out", file=sys.stderr)  # noqa: T201 - standard error of a command
         return None
+
+
+def split(source: Cutting, entries: Iterable[Entry]) -> Iterator[tuple[Entry, memoryview]]:
+    """The bytes of each entry, in order; a view is valid until the next one is asked for."""
+    due: deque[Entry] = deque()
+    held = bytearray()
+    for view in source.read(joined(_noted(entries, due), source.longest)):
+        at = 0
+        while at < len(view):
+            entry = due[0]
+            size = entry.end - entry.start
+            part = view[at : at + size - len(held)]
+            at += len(part)
+            if held or len(part) < size:
+                held += part
+                if len(held) < size:
+                    continue
+            sample = memoryview(bytes(held)) if held else part
+            held.clear()
+            due.popleft()
+            yield entry, sample
 
 
 def matches(entry: Entry, sample: bytes | memoryview) -> bool:

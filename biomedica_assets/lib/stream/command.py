@@ -22,8 +22,8 @@ from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
 from biomedica_assets.lib.stream.cache import SampleCache, bytes_of
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.index import Index
-from biomedica_assets.lib.stream.virtual import Count, Selection, open_source, send
+from biomedica_assets.lib.stream.index import AT_SOURCE, IN_SHARDS, Index
+from biomedica_assets.lib.stream.virtual import Count, Pictures, Selection, open_source, send
 
 READER_LEFT = 141
 
@@ -53,6 +53,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--token-file", type=Path, help="file with a bearer token (for hf://, default: HF_TOKEN)")
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="keep what comes from afar, for the next epoch")
     made.add_argument("--cache-size", default="10GB", metavar="SIZE", help="at most so much of it (default 10GB)")
+    made.add_argument(
+        "--pictures", choices=(IN_SHARDS, AT_SOURCE),
+        help="of a release: whole samples from its shards, or text from it and pictures from PubMed Central's bucket "
+        "(default: what it holds)",
+    )  # fmt: skip
+    made.add_argument(
+        "--source", default=Pictures().place, metavar="PLACE",
+        help="where those pictures are: s3://bucket, http(s)://endpoint/bucket or a directory (default: %(default)s)",
+    )  # fmt: skip
+    made.add_argument("--in-flight", type=int, default=64, metavar="N", help="pictures asked for at once (default 64)")
+    made.add_argument(
+        "--shrink", type=int, metavar="PIXELS", help="make pictures with a longer shorter side JPEGs of this one"
+    )
     made.add_argument("--stats", type=Path, metavar="FILE", help="append what was fetched and sent, as a line of JSON")
     made.add_argument(
         "--skip-damaged", action="store_true", help="leave out samples that arrive damaged twice, and name them"
@@ -61,8 +74,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-Select = Callable[[str, str | None, str, str | None, Path], Path]
-"""Release, recipe, condition, token and a folder -> an index of the samples that meet the condition."""
+Select = Callable[[str, str | None, str, str | None, Path, str | None], Path]
+"""Release, recipe, condition, token, a folder and ``--pictures`` -> an index of the samples that meet the condition."""
 
 
 def main(argv: Sequence[str] | None = None, select: Select | None = None) -> int:
@@ -102,14 +115,15 @@ def _run(options: argparse.Namespace, select: Select | None) -> int:
         if options.release is None or select is None:
             raise StreamError("--where is for releases: `biomedica stream RELEASE --where SQL`")
         # Without a cache the file goes as soon as it is open, so that a stream that is ended leaves nothing.
-        with tempfile.TemporaryDirectory() as folder:
-            index = Index(select(place, options.recipe, options.where, token, options.cache or Path(folder)))
+        with tempfile.TemporaryDirectory() as passing:
+            kept = options.cache or Path(passing)
+            index = Index(select(place, options.recipe, options.where, token, kept, options.pictures))
     elif options.index is not None:
         index = Index(options.index)
     elif options.release is not None:
         from biomedica_assets.lib.stream.afar import open_index
 
-        index = open_index(place, options.recipe, token, options.cache)
+        index = open_index(place, options.recipe, token, options.cache, options.pictures)
     else:
         index = Index(_find(options.data_dir, options.recipe))
     if options.count:
@@ -126,8 +140,9 @@ def _run(options: argparse.Namespace, select: Select | None) -> int:
         ext=options.ext,
         skip_damaged=options.skip_damaged,
     )
+    pictures = _pictures(options, index)
     cache = _cache(options)
-    source, count = open_source(index, place, token), Count()
+    source, count = open_source(index, place, token, pictures), Count()
     if options.stats is not None:
         # A training that has had enough ends its streams by SIGTERM; what they fetched is told even so.
         signal.signal(signal.SIGTERM, _leave)
@@ -168,11 +183,29 @@ def _token(options: argparse.Namespace) -> str | None:
     return os.environ.get("HF_TOKEN") if given.startswith("hf://") else None
 
 
+def _pictures(options: argparse.Namespace, index: Index) -> Pictures:
+    """Where pictures come from, and what becomes of them.
+
+    Raises:
+        StreamError: the index is of another kind than was asked for, or a number is none.
+    """
+    if options.pictures not in {None, index.pictures}:
+        raise StreamError(
+            f"recipe {index.recipe} is to be read with --pictures {index.pictures}; for the other, name a release"
+        )
+    if index.pictures == IN_SHARDS and options.shrink is not None:
+        raise StreamError("--shrink is for --pictures source; pictures in shards stay as they are")
+    if options.in_flight < 1 or (options.shrink is not None and options.shrink < 1):
+        raise StreamError("--in-flight and --shrink are numbers from 1")
+    return Pictures(options.source, options.in_flight, options.shrink)
+
+
 def _cache(options: argparse.Namespace) -> SampleCache | None:
     if options.cache is None:
         return None
     try:
-        return SampleCache(options.cache, bytes_of(options.cache_size))
+        variant = f" shrunk to {options.shrink}" if options.shrink else ""
+        return SampleCache(options.cache, bytes_of(options.cache_size), variant)
     except ValueError:
         raise StreamError(f"--cache-size {options.cache_size}: give a size such as 500MB or 20GB") from None
 

@@ -47,6 +47,7 @@ figures), short enough that a reader's sample buffer mixes many of them."""
 VIRTUAL_SHARD_BYTES = 1 << 30
 """A process starts for each virtual shard: about 50 ms of one core, as much as handing on 400 MB."""
 MIN_VIRTUAL_SHARDS = 16
+IN_SHARDS, AT_SOURCE = "shards", "source"
 
 
 class Entry(NamedTuple):
@@ -185,6 +186,8 @@ class Index:
             self.recipe: str = header["recipe"]
             self.seed: int = header["seed"]
             self.block: int = header["block"]
+            self.pictures: str = header.get("pictures", IN_SHARDS)
+            """Whether samples lie in the shards whole, or pictures come from the source."""
             self.shards = tuple(ShardFile(*raw) for raw in header["shards"])
             self.splits = {name: _split(raw) for name, raw in header["splits"].items()}
         except (ValueError, KeyError, TypeError) as error:
@@ -246,6 +249,7 @@ def write(
     shards: Sequence[tuple[str, int, str]],
     splits: Mapping[str, Mapping[str, NDArray[np.int64]]],
     block: int = BLOCK,
+    pictures: str = IN_SHARDS,
 ) -> None:
     """Write an index atomically; equal arguments give equal bytes.
 
@@ -258,6 +262,7 @@ def write(
             ``start`` and ``end`` in bytes, multiples of 512; ``repeat``, how often it comes in an epoch;
             ``check``, see ``checks.check_of``.
         block: samples that stay together when blocks are shuffled.
+        pictures: ``source`` where the shards hold text alone; ``check`` is that of the sample with its picture.
 
     Raises:
         StreamError: an entry is not made of tar blocks, or lies outside its shard.
@@ -302,6 +307,8 @@ def write(
         "shards": list(shards),
         "splits": described,
     }
+    if pictures != IN_SHARDS:
+        header["pictures"] = pictures
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     with atomic.replacing(path) as temporary, temporary.open("wb") as handle:
         handle.write(MAGIC + struct.pack("<II", len(text), zlib.crc32(text)) + text)

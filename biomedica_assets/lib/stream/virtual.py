@@ -6,7 +6,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from biomedica_assets.lib.stream import pipes
 from biomedica_assets.lib.stream.addresses import is_remote
@@ -14,11 +14,16 @@ from biomedica_assets.lib.stream.cache import SampleCache, cached
 from biomedica_assets.lib.stream.checks import Checked, Remote
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header
-from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, Index
+from biomedica_assets.lib.stream.index import IN_SHARDS, TAR_BLOCK, Entry, Index
 from biomedica_assets.lib.stream.local import LocalShards
 from biomedica_assets.lib.stream.members import Members
 from biomedica_assets.lib.stream.order import apart, slices
 from biomedica_assets.lib.stream.ranges import Range, joined
+
+if TYPE_CHECKING:
+    from biomedica_assets.lib.stream.pictures import Assembled, FromBucket
+
+    AnySource = LocalShards | Remote | FromBucket
 
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 BROKEN = header("stream-broken.txt", TAR_BLOCK)
@@ -52,22 +57,39 @@ class Count:
     skipped: int = 0
 
 
-def open_source(index: Index, base: str, token: str | None = None) -> LocalShards | Remote:
+class Pictures(NamedTuple):
+    """Where pictures come from when the shards hold text alone; see ``pictures.FromBucket``."""
+
+    place: str = "s3://pmc-oa-opendata"
+    in_flight: int = 64
+    shrink: int | None = None
+
+
+def open_source(index: Index, base: str, token: str | None = None, pictures: Pictures | None = None) -> AnySource:
     """Where the physical shards of an index are.
 
     Args:
         index: the recipe's index.
         base: folder or ``http(s)://`` or ``s3://`` address below which the shards lie.
         token: bearer token for the address, if it asks for one.
+        pictures: where pictures are that are not in the shards; None: in PubMed Central's bucket.
 
     Raises:
         StreamError: the address is of no known kind.
     """
+    shards: LocalShards | Remote
     if is_remote(base):
         from biomedica_assets.lib.stream.http import HttpShards
 
-        return HttpShards(base, index.shards, token)
-    return LocalShards(Path(base), index.shards)
+        shards = HttpShards(base, index.shards, token)
+    else:
+        shards = LocalShards(Path(base), index.shards)
+    if index.pictures == IN_SHARDS:
+        return shards
+    from biomedica_assets.lib.stream.pictures import FromBucket, open_pictures
+
+    wanted = pictures or Pictures()
+    return FromBucket(shards, open_pictures(wanted.place, wanted.in_flight), wanted.in_flight, wanted.shrink)
 
 
 def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
@@ -97,7 +119,7 @@ def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
 
 def chunks(
     index: Index,
-    source: LocalShards | Remote,
+    source: AnySource,
     wanted: Selection,
     cache: SampleCache | None = None,
     count: Count | None = None,
@@ -140,16 +162,24 @@ def chunks(
 
 
 def _from_afar(
-    index: Index, source: Remote, wanted: Selection, cache: SampleCache | None, count: Count
+    index: Index, source: Remote | FromBucket, wanted: Selection, cache: SampleCache | None, count: Count
 ) -> Iterator[memoryview]:
-    checked = Checked(source, index.shards, skip=wanted.skip_damaged)
+    checked: Checked | Assembled
+    if index.pictures == IN_SHARDS:
+        checked = Checked(cast("Remote", source), index.shards, skip=wanted.skip_damaged)
+    else:
+        from biomedica_assets.lib.stream.pictures import Assembled
+
+        checked = Assembled(cast("FromBucket", source), index.shards, skip=wanted.skip_damaged)
     found = entries(index, wanted)
     samples = checked.read(found) if cache is None else cached(checked, cache, (s.path for s in index.shards), found)
-    for _, sample in samples:
-        count.samples += 1
-        count.bytes += len(sample)
-        yield sample
-    count.skipped = checked.skipped
+    try:
+        for _, sample in samples:
+            count.samples += 1
+            count.bytes += len(sample)
+            yield sample
+    finally:
+        count.skipped = checked.skipped
 
 
 def _rewritten(pieces: Iterator[bytes | memoryview], caption: str, epoch: int) -> Iterator[bytes | memoryview]:
@@ -166,7 +196,7 @@ def _noted(ranges: Iterable[Range], asked: deque[Range]) -> Iterator[Range]:
 
 def send(
     index: Index,
-    source: LocalShards | Remote,
+    source: AnySource,
     wanted: Selection,
     descriptor: int,
     cache: SampleCache | None = None,

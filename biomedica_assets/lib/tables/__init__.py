@@ -61,6 +61,7 @@ from biomedica_assets.lib.tables.release import (
     ONLY_RELEASED,
     RELEASE,
     RELEASE_SHELF,
+    SOURCES,
     VECTORS,
     WITHDRAWN,
 )
@@ -221,6 +222,7 @@ __all__ = [
     "SEARCH_WORDS",
     "SECTIONS",
     "SHARDS",
+    "SOURCES",
     "SOURCE_LEADERBOARD",
     "SPANS",
     "STRINGS",

@@ -51,7 +51,12 @@ RELEASE = Table(
     (
         _c("version", S, "version of the release"),
         _c("path", S, "path below the folder of the release"),
-        _c("kind", S, "manifest, card, pairs, table, shard, index, statistic, plot, document or metadata"),
+        _c(
+            "kind",
+            S,
+            "manifest, card, pairs, table, vectors, withdrawn, shard, texts, index, statistic, plot, document, "
+            "metadata",
+        ),
         _c("bytes", I64, "size"),
         _c("sha256", S, "SHA-256 of the bytes"),
         _c("rows", I64, "rows of a table, samples of a shard", null=True),
@@ -105,4 +110,28 @@ VECTORS = Table(
     ),
 )
 
-ONLY_RELEASED: tuple[Table, ...] = (CHANGES, WITHDRAWN, VECTORS)
+SOURCES = Table(
+    "sources",
+    "Where the text of each sample lies in the text tars, and its picture in PubMed Central's bucket.",
+    "chunk",
+    ("sample_key",),
+    (
+        _c("sample_key", S, "key of the sample", src="shards.sample_key"),
+        _c("media_id", S, "image of the sample", src="images.media_id"),
+        _c("figure_id", S, "figure of the sample", src="figures.figure_id"),
+        _c("article_id", S, "PMC123.1", src="articles.article_id"),
+        _c("license_code", S, "licence in force for the figure", src="images.license_code"),
+        _c("license_group", S, "commercial or noncommercial", src="images.license_group"),
+        _c("key", S, "key of the picture in the bucket pmc-oa-opendata", src="images.key"),
+        _c("md5", S, "MD5 of the picture", src="images.md5"),
+        _c("sha256", S, "SHA-256 of the picture", src="images.sha256"),
+        _c("image_bytes", I64, "size of the picture", src="images.bytes"),
+        _c("image_ext", S, "extension of the picture in the shards"),
+        _c("shard", S, "path of the text tar"),
+        _c("start", I64, "first byte of the sample in it (header of its caption)"),
+        _c("end", I64, "one past its last byte, padding included"),
+        _c("check", pl.UInt32(), "as in the table shards: of the sample with its picture", src="shards.check"),
+    ),
+)
+
+ONLY_RELEASED: tuple[Table, ...] = (CHANGES, WITHDRAWN, VECTORS, SOURCES)
