@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         # One process for each virtual shard of a training run: straight to it, without building the other commands.
         from biomedica_assets.lib.stream.command import main as stream
 
-        return stream(_with_data_dir(given[1:]), _selected)
+        return stream(_with_data_dir(given[1:]), _selected, _bucket)
     arguments = parser().parse_args(given)
     from biomedica_assets.stopping import STOP
 
@@ -66,6 +66,13 @@ def _selected(*given: Any) -> Path:
     from biomedica_assets.commands.streaming import selected
 
     return selected(*given)
+
+
+def _bucket(place: str, in_flight: int) -> Any:
+    """Where pictures are that a release does not hold."""
+    from biomedica_assets.commands.streaming import open_bucket
+
+    return open_bucket(place, in_flight)
 
 
 def _reader_is_gone() -> bool:

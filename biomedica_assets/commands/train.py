@@ -9,6 +9,7 @@ from pathlib import Path
 import rich.console
 
 from biomedica_assets import composition, configs, from_release, settings
+from biomedica_assets.commands.streaming import open_bucket
 from biomedica_assets.console import bar
 from biomedica_assets.lib.clip import stage
 from biomedica_assets.lib.store.lake import Lake
@@ -32,7 +33,7 @@ def train(arguments: argparse.Namespace) -> int:
         os.environ.get("HF_TOKEN") if given.startswith("hf://") else None,
         (arguments.cache.absolute(), arguments.cache_size) if arguments.cache else None,
         arguments.pictures,
-        Pictures(_place(arguments.source), arguments.in_flight, arguments.shrink),
+        Pictures(_place(arguments.source), arguments.in_flight, arguments.shrink, open_bucket),
     )
     profile, device = configs.training_profile(values), configs.training_device(values)
     recipe, index = from_release.bring_recipe(lake, release, arguments.recipe, arguments.where)

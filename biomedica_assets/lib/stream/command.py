@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
@@ -24,6 +24,9 @@ from biomedica_assets.lib.stream.cache import SampleCache, bytes_of
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import AT_SOURCE, IN_SHARDS, Index
 from biomedica_assets.lib.stream.virtual import Count, Pictures, Selection, open_source, send
+
+if TYPE_CHECKING:
+    from biomedica_assets.lib.stream.pictures import Source
 
 READER_LEFT = 141
 
@@ -78,19 +81,24 @@ Select = Callable[[str, str | None, str, str | None, Path, str | None], Path]
 """Release, recipe, condition, token, a folder and ``--pictures`` -> an index of the samples that meet the condition."""
 
 
-def main(argv: Sequence[str] | None = None, select: Select | None = None) -> int:
+Bucket = Callable[[str, int], "Source"]
+"""Place and requests at once -> what fetches pictures that a release does not hold."""
+
+
+def main(argv: Sequence[str] | None = None, select: Select | None = None, bucket: Bucket | None = None) -> int:
     """Run the command; returns its exit status.
 
     Args:
         argv: arguments; None takes those of the process.
         select: does ``--where``; without it, that is refused.
+        bucket: opens where pictures are that a release does not hold; without it, those releases are refused.
     """
     options = parser().parse_args(argv)
     named = sum(one is not None for one in (options.release, options.recipe, options.index))
     if named == 0 or (options.index is not None and options.recipe is not None):
         parser().error("name a release, a recipe with --recipe, or an index file with --index")
     try:
-        return _run(options, select)
+        return _run(options, select, bucket)
     except BiomedicaError as error:
         print(f"biomedica stream: {error}", file=sys.stderr)  # noqa: T201 - standard error of a command
         return 1
@@ -107,7 +115,7 @@ def _find(data_dir: Path, recipe: str) -> Path:
     return find_index(data_dir, recipe)
 
 
-def _run(options: argparse.Namespace, select: Select | None) -> int:
+def _run(options: argparse.Namespace, select: Select | None, bucket: Bucket | None) -> int:
     began = time.monotonic()
     place = _place(options.release or options.base or str(options.data_dir))
     token = _token(options)
@@ -140,7 +148,7 @@ def _run(options: argparse.Namespace, select: Select | None) -> int:
         ext=options.ext,
         skip_damaged=options.skip_damaged,
     )
-    pictures = _pictures(options, index)
+    pictures = _pictures(options, index)._replace(open=bucket)
     cache = _cache(options)
     source, count = open_source(index, place, token, pictures), Count()
     if options.stats is not None:

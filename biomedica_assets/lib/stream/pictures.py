@@ -41,16 +41,27 @@ QUALITY = 95
 _EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost:
+    """A picture that cannot be had, and why."""
+
+    why: str
+
+
 class Source(Protocol):
-    """Where pictures are; ``lib.pmc.source.PmcSource`` is one."""
+    """Where pictures are."""
 
     @property
     def location(self) -> str:
         """For people."""
         ...
 
-    def get(self, key: str) -> bytes:
-        """Bytes of an object, as they came; see ``PmcSource.get``."""
+    def get(self, key: str) -> bytes | Lost:
+        """Bytes of an object, as they came, or why there is none of that key. Called from several threads.
+
+        Raises:
+            StreamError: the source does not deliver, after all tries.
+        """
         ...
 
 
@@ -63,13 +74,6 @@ class Text(NamedTuple):
     key: str
     size: int
     sha256: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lost:
-    """A picture that cannot be had, and why."""
-
-    why: str
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,26 +98,6 @@ class FromBucket:
     def fetched(self) -> int:
         """Bytes that came from afar, of text and pictures."""
         return int(getattr(self.texts, "fetched", 0)) + self.picture_bytes
-
-
-def open_pictures(place: str, in_flight: int = IN_FLIGHT) -> Source:
-    """A bucket or a directory in its layout.
-
-    Args:
-        place: ``s3://bucket``, ``http(s)://endpoint/bucket`` of another S3, or a directory.
-        in_flight: connections that stay open.
-
-    Raises:
-        PermanentFailure: it is none of these.
-    """
-    from biomedica_assets.lib.pmc.source import open_source
-
-    if place.startswith(("http://", "https://")):
-        endpoint, _, bucket = place.rstrip("/").rpartition("/")
-        if "://" not in endpoint or endpoint.endswith("/") or not bucket:
-            raise StreamError(f"--source {place} names no bucket; give http(s)://host/bucket, or {PMC}")
-        return open_source(f"s3://{bucket}", endpoint=endpoint, concurrency=in_flight)
-    return open_source(place, concurrency=in_flight)
 
 
 class Assembled:
@@ -211,16 +195,11 @@ class Assembled:
         Raises:
             StreamError: the bucket does not answer, refuses, or answers otherwise each time.
         """
-        from biomedica_assets.lib.pmc.source import KeyRefused, ObjectMissing, SourceError
-
         seen: set[str] = set()
         for _ in range(TRIES):
-            try:
-                data = self._source.pictures.get(text.key)
-            except (ObjectMissing, KeyRefused) as error:
-                return Lost(str(error))
-            except SourceError as error:
-                raise StreamError(f"{error}; start again when the source answers") from error
+            data = self._source.pictures.get(text.key)
+            if isinstance(data, Lost):
+                return data
             digest = hashlib.sha256(data).hexdigest()
             if len(data) == text.size and digest == text.sha256:
                 return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from biomedica_assets.lib.stream.order import apart, slices
 from biomedica_assets.lib.stream.ranges import Range, joined
 
 if TYPE_CHECKING:
-    from biomedica_assets.lib.stream.pictures import Assembled, FromBucket
+    from biomedica_assets.lib.stream.pictures import Assembled, FromBucket, Source
 
     AnySource = LocalShards | Remote | FromBucket
 
@@ -63,6 +63,8 @@ class Pictures(NamedTuple):
     place: str = "s3://pmc-oa-opendata"
     in_flight: int = 64
     shrink: int | None = None
+    open: Callable[[str, int], Source] | None = None
+    """Opens the place for so many requests at once."""
 
 
 def open_source(index: Index, base: str, token: str | None = None, pictures: Pictures | None = None) -> AnySource:
@@ -86,10 +88,12 @@ def open_source(index: Index, base: str, token: str | None = None, pictures: Pic
         shards = LocalShards(Path(base), index.shards)
     if index.pictures == IN_SHARDS:
         return shards
-    from biomedica_assets.lib.stream.pictures import FromBucket, open_pictures
+    from biomedica_assets.lib.stream.pictures import FromBucket
 
     wanted = pictures or Pictures()
-    return FromBucket(shards, open_pictures(wanted.place, wanted.in_flight), wanted.in_flight, wanted.shrink)
+    if wanted.open is None:
+        raise StreamError("the index points to text alone, and nothing was given that fetches pictures")
+    return FromBucket(shards, wanted.open(wanted.place, wanted.in_flight), wanted.in_flight, wanted.shrink)
 
 
 def entries(index: Index, wanted: Selection) -> Iterator[Entry]:
