@@ -35,9 +35,12 @@ _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 def jobs_for(wanted: int) -> int:
-    """How many runs at once; 0 asks for as many as cores and free memory allow, 8 at most."""
+    """How many runs at once; 0 asks for half as many as there are cores, as memory allows, 8 at most.
+
+    Half, because steps use several cores themselves, and the process that plans wants one.
+    """
     room = psutil.virtual_memory().available // BYTES_EACH
-    return wanted or max(1, min(available_cores(), room, MOST))
+    return wanted or max(1, min(available_cores() // 2, room, MOST))
 
 
 @dataclasses.dataclass(slots=True)
