@@ -104,7 +104,7 @@ def peak_megabytes(command: Sequence[str]) -> float:
 
 def stream(index: Index, base: str, of: int) -> list[list[str]]:
     """Commands of all virtual shards of an epoch."""
-    common = [sys.executable, "-m", "biomedica_assets.lib.stream", "--index", str(index.path), "--base", base]
+    common = [sys.executable, "-m", "biomedica_assets.cli", "stream", "--index", str(index.path), "--base", base]
     return [[*common, "--shard", str(n), "--of", str(of)] for n in range(of)]
 
 
@@ -234,7 +234,7 @@ def run(root: Path, samples: int, rounds: int) -> None:
         print(f"  {name:<6} {peak_megabytes(stream(full, base, 1)[0]):6.1f} MB")
     here.send(None)
     server.join()
-    start = [[sys.executable, "-m", "biomedica_assets.lib.stream", "--index", str(full.path), "--count"]]
+    start = [[sys.executable, "-m", "biomedica_assets.cli", "stream", "--index", str(full.path), "--count"]]
     empty = [[sys.executable, "-c", "pass"]]
     taken = compare({"python -c pass": lambda: drain(empty), "stream --count": lambda: drain(start)}, 9)
     show("start-up, whole process", taken, f"{1000 * taken['stream --count']:.0f} ms (wanted below 500)")

@@ -34,6 +34,8 @@ TELLING = {
     "chunk_listing", "article_index", "article_xml", "article_heads", "pubmed_records", "withdrawals", "tombstones",
 }  # fmt: skip
 """Tables that say that an article is withdrawn, or stand before anything says so."""
+SAYING = {"chunk_listing", "inventory", "changes", "withdrawn"}
+"""Files of a release that say so."""
 SOURCES = ("flag", "type", "link", "other_record", "json_pmid", "notice", "doi_notice", "listed")
 TYPE = (
     '<PublicationTypeList><PublicationType UI="D016441">Retracted Publication</PublicationType></PublicationTypeList>'
@@ -200,8 +202,10 @@ def test_no_file_of_the_release_holds_it_and_its_tombstone_does(story, source):
     lake, article = Lake(story.data), story.article[source]
     folder = story.data / "release" / lake.manifest(TABLES["release"], None).metrics["version"]
     assert article in (folder / "TOMBSTONES.csv").read_text()
+    gone = pl.read_parquet(folder / "withdrawn.parquet").filter(article_id=article)
+    assert sorted(gone["samples"].explode()) == sorted(story.rows["shards"].filter(article_id=article)["sample_key"])
     for path in folder.rglob("*.parquet"):
-        if path.parent.name not in ("chunk_listing", "inventory"):
+        if path.parent.name not in SAYING and path.stem not in SAYING:
             frame = pl.read_parquet(path, hive_partitioning=False)
             words = frame.select(name for name, dtype in frame.schema.items() if "Binary" not in str(dtype))
             assert article not in words.write_ndjson(), path

@@ -35,7 +35,8 @@ SETTINGS = 'training_profile = "micro"\ndevice = "cpu"\nloader_workers = 1\nwork
 # Imported by every Python process: the streams of the second epoch tell that they were opened, and hold back.
 GATE = """
 import os, pathlib, sys, time
-if "biomedica_assets.lib.stream" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("--epoch") + 1] == "1":
+epoch = sys.orig_argv.index("--epoch") + 1 if "--epoch" in sys.orig_argv else 0
+if "stream" in sys.orig_argv and epoch and sys.orig_argv[epoch] == "1":
     here = pathlib.Path(__file__).parent
     (here / "reached").touch()
     while (here / "held").exists():

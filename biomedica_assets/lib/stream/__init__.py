@@ -7,5 +7,5 @@ arrived as they were written (``checks``), the tar on standard output (``virtual
 
 Does not belong here: deciding what a recipe selects (``lib.select``), and anything that takes long to import. Training
 starts one process for each virtual shard, so Dagster, torch, webdataset, polars, duckdb, pydantic and numpy stay out of
-the path of ``python -m biomedica_assets.lib.stream``; a test holds that.
+the path of ``biomedica stream``; a test holds that.
 """

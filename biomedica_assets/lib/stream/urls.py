@@ -49,7 +49,7 @@ def pipe_pattern(
 
 
 def _command(index: Path, base: str, wanted: Selection, shard: str, of: int, python: str) -> Sequence[str]:
-    command = [python, "-m", "biomedica_assets.lib.stream", "--index", str(index), "--base", base]
+    command = [python, "-m", "biomedica_assets.cli", "stream", "--index", str(index), "--base", base]
     command += ["--split", wanted.split, "--shard", shard, "--of", str(of), "--epoch", str(wanted.epoch)]
     command += [] if wanted.shuffle else ["--no-shuffle"]
     for name, value in (("--caption", wanted.caption), ("--ext", wanted.ext)):

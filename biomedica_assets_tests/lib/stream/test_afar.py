@@ -51,7 +51,7 @@ def sizes(physical: Physical, keys: list[str]) -> int:
 
 
 def stream(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "biomedica_assets.lib.stream", *arguments]
+    command = [sys.executable, "-m", "biomedica_assets.cli", "stream", *arguments]
     return subprocess.run(command, capture_output=True, check=False, env={**os.environ, **environment})
 
 
@@ -121,7 +121,7 @@ def test_the_first_sample_comes_within_a_second(serve: Serve, tmp_path: Path) ->
     took: list[float] = []
     for _ in range(3):
         began = time.monotonic()
-        command = [sys.executable, "-m", "biomedica_assets.lib.stream", base, "--of", "1"]
+        command = [sys.executable, "-m", "biomedica_assets.cli", "stream", base, "--of", "1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.read(60_000)

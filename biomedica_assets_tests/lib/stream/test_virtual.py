@@ -125,7 +125,7 @@ def test_equal_recipes_give_equal_index_bytes(physical: Physical) -> None:
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "biomedica_assets.lib.stream", *arguments]
+    command = [sys.executable, "-m", "biomedica_assets.cli", "stream", *arguments]
     return subprocess.run(command, capture_output=True, check=False)
 
 
@@ -150,7 +150,7 @@ def test_command_names_what_is_wrong_and_exits_with_one(physical: Physical) -> N
 def test_command_ends_quietly_when_the_reader_leaves(tmp_path: Path) -> None:
     physical = build(tmp_path, shards=1, samples=20, draw=lambda rng: rng.randbytes(200_000))
     index = physical.index()
-    command = [sys.executable, "-m", "biomedica_assets.lib.stream", "--index", str(index.path)]
+    command = [sys.executable, "-m", "biomedica_assets.cli", "stream", "--index", str(index.path)]
     command += ["--data-dir", str(tmp_path), "--of", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
