@@ -24,7 +24,7 @@ from biomedica_assets.lib.jats.records import Caption, Figure, Graphic
 from biomedica_assets.lib.jats.repeats import FREE, Repeats
 from biomedica_assets.lib.jats.rights import Rights
 from biomedica_assets.lib.jats.text import lines_of, text_of
-from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, href_of, local_name
+from biomedica_assets.lib.jats.vocabulary import LOCAL_NAMES, XML_LANG, Element, children_by_name, href_of, local_name
 
 _FIG_KINDS = {"scheme": "scheme", "algorithm": "algorithm", "chart": "chart", "map": "map", "plate": "plate"}
 _KIND_OF_LABEL = re.compile(r"(?:(?:supplementary|extended data)\s+)?(scheme|algorithm|chart|map|plate)s?\b", re.I)
@@ -178,7 +178,7 @@ class Figures:
         """What a group or figure lends, read once: a group of 4 000 parts was read 4 000 times."""
         found = self._wholes.get(element)
         if found is None:
-            children = _children(element)
+            children = children_by_name(element)
             language = self._contexts.within(element).language
             caption = _caption_of(children, language, source=local_name(element), xml=self._xml)
             credit = self._rights.credit_in(caption.text) if caption else None
@@ -203,7 +203,7 @@ class Figures:
         element = row.element
         repeated = self._repeats.of
         around = self._contexts.around(element)
-        children = _children(element)
+        children = children_by_name(element)
         group = self._whole(around.group) if around.group is not None else _LENDS_NOTHING
         caption = None
         if "caption" in children or "p" in children:
@@ -274,13 +274,6 @@ def _kind_of_fig(element: Element) -> str:
     return kind
 
 
-def _children(element: Element) -> dict[str, list[Element]]:
-    found: dict[str, list[Element]] = {}
-    for child in element:
-        found.setdefault(LOCAL_NAMES[child.tag], []).append(child)
-    return found
-
-
 def _one(children: dict[str, list[Element]], name: str) -> str | None:
     """Text of the children of a name; None if there are none or they are empty."""
     return lines_of(children[name]) or None if name in children else None
@@ -345,9 +338,16 @@ def caption_text(caption: Element, *, reading: bool = False) -> str:
         reading: in the reading form (see ``reading_form.py``).
     """
     text = _reading if reading else text_of
-    if (caption.text or "").strip() or any((child.tail or "").strip() for child in caption):
+    loose = caption.text
+    if loose and not loose.isspace():
         return text(caption)  # text outside paragraphs is not valid JATS, but it is the caption
-    return "\n".join(filter(None, [text(child) for child in caption if LOCAL_NAMES[child.tag] not in _NOT_CAPTION]))
+    lines: list[str] = []
+    for child in caption:
+        if (loose := child.tail) and not loose.isspace():
+            return text(caption)
+        if LOCAL_NAMES[child.tag] not in _NOT_CAPTION and (line := text(child)):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _full_size(renditions: Sequence[Element]) -> Element:

@@ -187,9 +187,12 @@ def _has_content(form: Element) -> bool:
     """Whether a form gives any text; annotations of MathML do not count."""
     if LOCAL_NAMES[form.tag] in _NOT_MATH:
         return False
-    if (form.text or "").strip():
+    if (text := form.text) and not text.isspace():
         return True
-    return any(_has_content(child) or (child.tail or "").strip() for child in form)
+    for child in form:  # noqa: SIM110 - generators were a third of the time that formulae took
+        if _has_content(child) or ((tail := child.tail) and not tail.isspace()):
+            return True
+    return False
 
 
 def _rank(form: Element) -> int:

@@ -42,6 +42,18 @@ def local_name(element: Element) -> str:
     return LOCAL_NAMES[element.tag]
 
 
+def children_by_name(element: Element | None) -> dict[str, list[Element]]:
+    """Children by local name, in document order; none of no element.
+
+    One pass: ``iterchildren(name)`` makes a matcher of names at each call, which takes as long as ten children.
+    """
+    found: dict[str, list[Element]] = {}
+    if element is not None:
+        for child in element:
+            found.setdefault(LOCAL_NAMES[child.tag], []).append(child)
+    return found
+
+
 def href_of(element: Element) -> str | None:
     """``xlink:href`` of an element, exactly as written.
 
