@@ -5,19 +5,23 @@ Belongs here: one asset per table of ``lib.annotate.sources``. What people say o
 
 from biomedica_assets.assets.declare import Step, reported, table_asset
 from biomedica_assets.lib.annotate.released import join
-from biomedica_assets.lib.annotate.sources import scores, stage, text, trust
+from biomedica_assets.lib.annotate.sources import model_stage, scores, stage, text, trust
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CAPTIONS,
     CLUSTERS,
+    EMBEDDING_SHELF,
+    EMBEDDINGS,
     EXPERT_VOTES,
     FIGURE_LABELS,
     FIGURES,
     IMAGES,
     LABEL_CLAIMS,
+    LABEL_MODEL,
     LABEL_TRUST,
     MENTIONS,
+    MODEL_LABELS,
     PANELS,
     PUBMED_RECORDS,
     RELEASED_LABELS,
@@ -60,13 +64,34 @@ def label_claims(step: Step) -> Report:
     return trust.stage_claims(step.data, step.partition)
 
 
-@table_asset(LABEL_TRUST, group="annotations", version=trust.VERSION, made_from=(LABEL_CLAIMS,))
+@table_asset(
+    LABEL_MODEL,
+    group="annotations",
+    version=model_stage.VERSION,
+    made_from=(LABEL_CLAIMS, EMBEDDING_SHELF),
+    kinds=("parquet", "scikitlearn"),
+    pool="cpu",
+)
+def label_model(step: Step) -> Report:
+    """What can be learnt of labels from vectors of pictures: a model per part of the articles, asked of the others."""
+    return model_stage.stage_model(step.data)
+
+
+@table_asset(
+    MODEL_LABELS, group="annotations", version=model_stage.VERSION, made_from=(LABEL_MODEL, EMBEDDINGS, IMAGES)
+)
+def model_labels(step: Step) -> Report:
+    """What the label model finds likely of each image; it leaves alone what it is unsure of."""
+    return model_stage.stage_model_labels(step.data, step.partition)
+
+
+@table_asset(LABEL_TRUST, group="annotations", version=trust.VERSION, made_from=(LABEL_CLAIMS, LABEL_MODEL))
 def label_trust(step: Step) -> Report:
     """How far each source's word can be trusted, by Dawid and Skene's model, people's verdicts held fixed."""
     return trust.stage_trust(step.data)
 
 
-@table_asset(SOURCE_LEADERBOARD, group="annotations", version=trust.VERSION, made_from=(LABEL_CLAIMS,))
+@table_asset(SOURCE_LEADERBOARD, group="annotations", version=trust.VERSION, made_from=(LABEL_CLAIMS, LABEL_MODEL))
 def source_leaderboard(step: Step) -> Report:
     """Precision, recall, Brier score and coverage of each source of labels and of all together, by concept."""
     return trust.stage_leaderboard(step.data)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from biomedica_assets import composition, configs
 from biomedica_assets.lib import embed
+from biomedica_assets.lib.annotate.sources import model_stage, trust
 from biomedica_assets.lib.annotate.sources import stage as labels
-from biomedica_assets.lib.annotate.sources import trust
 from biomedica_assets.lib.clip import models
 from biomedica_assets.lib.clip.data import training_samples
 from biomedica_assets.lib.clip.profile import check_training, check_validation
@@ -30,12 +30,15 @@ from biomedica_assets.lib.tables import (
     EMBEDDINGS,
     FIGURE_LABELS,
     LABEL_CLAIMS,
+    LABEL_MODEL,
+    LABEL_TRUST,
     LEADERBOARD,
     RECIPE,
     RELEASE,
     RELEASE_SHELF,
     RETRIEVAL_SCORES,
     SAMPLE_SHELF,
+    SOURCE_LEADERBOARD,
     ZERO_SHOT_SCORES,
     Table,
 )
@@ -44,6 +47,8 @@ from biomedica_assets.settings import Settings
 WITHOUT: dict[str, frozenset[str]] = {
     FIGURE_LABELS.name: frozenset(table.name for table in labels.WITHOUT),
     LABEL_CLAIMS.name: frozenset(table.name for table in (*trust.READS, ANNOTATIONS)),
+    LABEL_TRUST.name: frozenset({LABEL_MODEL.name}),
+    SOURCE_LEADERBOARD.name: frozenset({LABEL_MODEL.name}),
     RELEASE_SHELF.name: frozenset(table.name for table in contents.OPTIONAL),
     RELEASE.name: frozenset(table.name for table in release.READS if table is not RELEASE_SHELF),
     SAMPLE_SHELF.name: catalog_view.OPTIONAL | {FIGURE_LABELS.name},
@@ -68,6 +73,7 @@ class Readiness:
         self._rules: dict[str, Callable[[str | None], None]] = {
             EMBEDDINGS.name: self._encoder,
             CLUSTER_MODEL.name: lambda _: check_images(lake),
+            LABEL_MODEL.name: lambda _: model_stage.check_labels(lake),
             RECIPE.name: self._labels,
             CHECKPOINTS.name: self._training,
         }

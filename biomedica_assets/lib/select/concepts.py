@@ -83,7 +83,7 @@ def concepts_by(sources: Sequence[str], min_confidence: float) -> pl.Expr:
     """Concepts of a sample that any of the named sources names surely enough, list[str], from the column ``claims``.
 
     Args:
-        sources: ``text``, ``propagated``, ``released:NAME`` or ``combined``.
+        sources: ``text``, ``propagated``, ``model``, ``released:NAME`` or ``combined``.
         min_confidence: least confidence of the claim.
     """
     one = pl.element()

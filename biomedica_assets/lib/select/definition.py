@@ -44,9 +44,9 @@ class Concepts(_Strict):
     include: tuple[str, ...] = pydantic.Field((), strict=False, description="Only samples with one of these.")
     exclude: tuple[str, ...] = pydantic.Field((), strict=False, description="No samples with one of these.")
     min_confidence: Share = pydantic.Field(0.0, description="Labels below this confidence count as absent.")
-    sources: tuple[Annotated[str, pydantic.Field(pattern=r"^(text|propagated|combined|released:[a-z0-9-]+)$")], ...] = (
-        pydantic.Field((), strict=False, description="Only labels that one of these sources gives; empty takes all.")
-    )
+    sources: tuple[
+        Annotated[str, pydantic.Field(pattern=r"^(text|propagated|model|combined|released:[a-z0-9-]+)$")], ...
+    ] = pydantic.Field((), strict=False, description="Only labels that one of these sources gives; empty takes all.")
     caps: dict[str, Annotated[int, pydantic.Field(ge=0)]] = pydantic.Field(
         default_factory=dict, description="At most so many samples of a top concept."
     )

@@ -184,7 +184,7 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
         _c(
             f"{question}_provenance",
             S,
-            f"{question}: human, model, or propagated, text and released:NAME joined by +; null without answer",
+            f"{question}: human, or propagated, text, model and released:NAME joined by +; null without answer",
             null=True,
         ),
         _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
@@ -328,6 +328,41 @@ RULE_SCORES = Table(
         _c("precision", F32, "share of the judged images that are right; null if none was judged", null=True),
         _c("low", F32, "lower end of the 95 % Wilson interval", null=True),
         _c("high", F32, "upper end of the 95 % Wilson interval", null=True),
+    ),
+)
+
+LABEL_MODEL = Table(
+    "label_model",
+    "The label model's answers to the images that taught it, each by the part that saw no image of the same article; "
+    "its weights lie beside it.",
+    "none",
+    ("media_id", "concept_id"),
+    (
+        _c("media_id", S, "image", src="label_claims.media_id"),
+        _c("article_id", S, "its article", src="label_claims.article_id"),
+        _c("concept_id", S, "concept that the model has learnt", src="taxonomy.concept_id"),
+        _c("probability", F32, "that the image shows it, calibrated on articles not seen", src="embedding_shelf.row"),
+        _c(
+            "wanted",
+            F32,
+            "what the other sources together say, 0..1; null if they do not",
+            null=True,
+            src="label_claims.symbol",
+        ),
+        _c("judged", BOOL, "true if people said it of the image itself", src="label_claims.source"),
+    ),
+)
+
+MODEL_LABELS = Table(
+    "model_labels",
+    "Concepts that the label model finds likely, from the vector of each image; of one without a row it is unsure.",
+    "chunk",
+    ("media_id", "concept_id"),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("concept_id", S, "concept, wider ones included", src="label_model.concept_id"),
+        _c("probability", F32, "that the image shows it, calibrated", src="embeddings.row label_model.probability"),
+        _c("model", S, "digest of the model"),
     ),
 )
 

@@ -18,6 +18,7 @@ from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CLUSTERS,
     IMAGES,
+    MODEL_LABELS,
     RELEASED_LABELS,
     TEXT_LABELS,
     Table,
@@ -26,9 +27,12 @@ from biomedica_assets.lib.tables import (
 ABSENT, UNHEARD = "absent", "unheard"
 STRONG = ("kind", "head", "sure", "likely")
 """Symbols that make a source sure of an image: what it then does not name it calls ``absent``, else ``unheard``."""
-TEXT, VOTES, RELEASED = "text", "propagated", "released:"
+TEXT, VOTES, RELEASED, MODEL = "text", "propagated", "released:", "model"
 BINS = ("sure", "likely", "unsure")
 _CUTS = (0.6, 0.25)  # raw confidence of a cluster's label: two thirds, one third of the way to the next cluster, agreed
+MODEL_LEAST = 0.5  # probability from which the model names a concept; an image with none it leaves alone
+MODEL_KEPT = 0.05  # probability from which an answer of the model is kept; below, the concept is absent
+_OF_MODEL = (0.9, 0.7)
 _WEAK = 0.6  # trust of a rule below which a match alone labels nothing: like a heading, it only supports others
 _STRONG = 0.8  # trust of a rule from which its matches count for as much as their place
 TRUST: dict[str, Mapping[str, float]] = {
@@ -44,6 +48,8 @@ TRUST: dict[str, Mapping[str, float]] = {
         UNHEARD: 0.4,
     },
     VOTES: {"sure": 0.92, "likely": 0.8, "unsure": 0.5, ABSENT: 0.2, UNHEARD: 0.4},
+    # Before people have judged it, it has learnt from the others, and errs where they do.
+    MODEL: {"sure": 0.8, "likely": 0.65, "unsure": 0.5, ABSENT: 0.3, UNHEARD: 0.45},
 }
 """Source -> symbol -> share of yes behind it, believed before counting; ``trust_of`` knows the sources by name."""
 _OF_RELEASED: Mapping[str, float] = {"sure": 0.88, "likely": 0.8, "unsure": 0.55, ABSENT: 0.3, UNHEARD: 0.45}
@@ -103,7 +109,29 @@ def of_released(lake: Lake, chunk: str) -> pl.DataFrame:
     return _plain(found.with_columns(symbol=binned("trust", (_SURE, _LIKELY)), source=source))
 
 
-READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes, RELEASED_LABELS: of_released}
+def of_model(lake: Lake, chunk: str) -> pl.DataFrame:
+    """Claims of the label model, with the confidence that it had on articles it was not taught."""
+    return model_claims(lake.read_lazy(MODEL_LABELS, chunk).collect())
+
+
+def model_claims(found: pl.DataFrame) -> pl.DataFrame:
+    """Claims of answers of the label model to images that it does not leave alone.
+
+    Args:
+        found: media_id, concept_id, probability; concepts below ``MODEL_KEPT`` may be missing.
+
+    Returns:
+        Claims; a concept that it neither names nor calls absent is ``unheard``, those it calls absent are left to
+        ``combine.items``.
+    """
+    kept = found.filter(pl.col("probability") >= MODEL_KEPT)
+    kept = kept.filter((pl.col("probability") >= MODEL_LEAST).any().over("media_id"))
+    likely = pl.col("probability") >= MODEL_LEAST
+    symbol = pl.when(likely).then(binned("probability", _OF_MODEL)).otherwise(pl.lit(UNHEARD))
+    return _plain(kept.with_columns(symbol=symbol, source=pl.lit(MODEL)))
+
+
+READERS = {TEXT_LABELS: of_text, CLUSTERS: of_votes, RELEASED_LABELS: of_released, MODEL_LABELS: of_model}
 
 
 def gather(lake: Lake, chunk: str, taxonomy: Taxonomy, *, without: tuple[Table, ...] = ()) -> pl.DataFrame:

@@ -13,10 +13,10 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.form import MAX_CONCEPTS
 from biomedica_assets.lib.annotate.sources import weigh
-from biomedica_assets.lib.annotate.sources.claims import ABSENT, STRONG, UNHEARD, symbols_of, trust_of
+from biomedica_assets.lib.annotate.sources.claims import ABSENT, MODEL, STRONG, UNHEARD, symbols_of, trust_of
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 
-VERSION = "1"
+VERSION = "2"
 LEAST = 0.5  # a label that is rather wrong than right is none
 COMBINED = "combined"
 LEVELS = ("top", "narrower")
@@ -25,10 +25,17 @@ _PRIOR_YES = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Trust:
-    """What sources are worth: level -> source -> 2 x symbols, and level -> concept -> share of yes among candidates."""
+    """What sources are worth.
+
+    Attributes:
+        tables: level -> source -> 2 x symbols.
+        priors: level -> concept -> share of yes among candidates.
+        weights: level -> source -> how much of its word counts beside the others, see ``weigh.independence``.
+    """
 
     tables: Mapping[str, Mapping[str, weigh.Floats]]
     priors: Mapping[str, Mapping[str, float]]
+    weights: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict[str, Mapping[str, float]])
 
 
 def believed(sources: list[str]) -> Trust:
@@ -46,11 +53,13 @@ def items(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
 
     Returns:
         media_id, concept_id, level, and a column per source: its symbol, ``absent`` or ``unheard`` where it names other
-        concepts, null where it says nothing of the image.
+        concepts, null where it says nothing of the image, or where it is the model and has not learnt the concept: it
+        speaks of it nowhere.
     """
     sources = sorted(claims["source"].unique())
     tops = {c: taxonomy.get(c).broader is None for c in claims["concept_id"].unique()}
-    frame = claims.select("media_id", "concept_id").unique().sort("media_id", "concept_id")
+    named = claims.filter(~pl.col("symbol").is_in([ABSENT, UNHEARD]))
+    frame = named.select("media_id", "concept_id").unique().sort("media_id", "concept_id")
     frame = frame.with_columns(
         level=pl.when(pl.col("concept_id").replace_strict(tops, return_dtype=pl.Boolean))
         .then(pl.lit(LEVELS[0]))
@@ -62,12 +71,17 @@ def items(claims: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
         mine = claims.filter(source=source)
         sure = pl.col("symbol").is_in(STRONG).any()
         heard = mine.group_by("media_id").agg(_heard=pl.when(sure).then(pl.lit(ABSENT)).otherwise(pl.lit(UNHEARD)))
+        learnt = pl.lit(value=True)
+        if source == MODEL:  # it says how likely each concept is that it has learnt; of the others it knows nothing
+            heard = heard.with_columns(_heard=pl.lit(ABSENT))
+            learnt = pl.col("concept_id").is_in(mine["concept_id"].unique().implode())
         frame = frame.join(
             mine.select("media_id", "concept_id", pl.col("symbol").alias(source)),
             on=["media_id", "concept_id"],
             how="left",
         ).join(heard, on="media_id", how="left")
-        frame = frame.with_columns(pl.coalesce(source, "_heard").alias(source)).drop("_heard")
+        silent = pl.when(learnt).then("_heard")
+        frame = frame.with_columns(pl.coalesce(source, silent).alias(source)).drop("_heard")
     return frame
 
 
@@ -95,7 +109,8 @@ def probabilities(candidates: pl.DataFrame, sources: list[str], trust: Trust) ->
         rows = np.flatnonzero(levels == level)
         known = trust.priors.get(level, {})
         prior = np.array([known.get(c, _PRIOR_YES) for c in candidates["concept_id"].gather(rows)])
-        p[rows] = weigh.posterior({s: a[rows] for s, a in heard.items()}, trust.tables.get(level, {}), prior)
+        weights = trust.weights.get(level) if len(sources) > 1 else None
+        p[rows] = weigh.posterior({s: a[rows] for s, a in heard.items()}, trust.tables.get(level, {}), prior, weights)
     return pl.Series("p", p, dtype=pl.Float32)
 
 
@@ -128,7 +143,7 @@ def combined(claims: pl.DataFrame, trust: Trust, taxonomy: Taxonomy) -> pl.DataF
     """
     sources = sorted(claims["source"].unique())
     plain = believed(sources)
-    trust = Trust({v: {**plain.tables[v], **trust.tables.get(v, {})} for v in LEVELS}, trust.priors)
+    trust = Trust({v: {**plain.tables[v], **trust.tables.get(v, {})} for v in LEVELS}, trust.priors, trust.weights)
     candidates = items(claims, taxonomy)
     every = candidates.with_columns(probabilities(candidates, sources, trust))
     every = capped(every, taxonomy)

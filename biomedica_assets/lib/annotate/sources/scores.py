@@ -21,7 +21,7 @@ from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import ANNOTATIONS, IMAGES, RULE_COUNTS, RULE_SCORES, TEXT_LABELS, Table
+from biomedica_assets.lib.tables import ANNOTATIONS, IMAGES, MODEL_LABELS, RULE_COUNTS, RULE_SCORES, TEXT_LABELS, Table
 
 VERSION = "1"
 ANY, EVERY = "any", "*"
@@ -70,7 +70,9 @@ def stage_counts(lake: Lake, shelf: str) -> Report:
     votes, votes_input = read_votes(lake)
     people = verdicts_of_people(votes, taxonomy).with_columns(source=pl.lit(PERSON))
     chunks = [c for c in lake.partitions(TEXT_LABELS) if shelf_of_chunk(c) == shelf]
-    others = [table for table in READERS if table != TEXT_LABELS]
+    others = [
+        table for table in READERS if table not in {TEXT_LABELS, MODEL_LABELS}
+    ]  # the model has learnt from the rules
     wanted: list[tuple[Table, str | None]] = [(table, c) for table in (TEXT_LABELS, IMAGES) for c in chunks]
     wanted += [(t, c) for t in others for c in chunks if lake.manifest(t, c)]
     annotated = lake.manifest(ANNOTATIONS, None) is not None

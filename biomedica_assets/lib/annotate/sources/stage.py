@@ -22,6 +22,7 @@ from biomedica_assets.lib.tables import (
     IMAGES,
     LABEL_CALIBRATION,
     LABEL_TRUST,
+    MODEL_LABELS,
     PANELS,
     RELEASED_LABELS,
     TEXT_LABELS,
@@ -29,7 +30,9 @@ from biomedica_assets.lib.tables import (
 )
 
 VERSION = f"{labels.VERSION}.{combine.VERSION}"
-WITHOUT: tuple[Table, ...] = (CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, LABEL_CALIBRATION, LABEL_TRUST)
+WITHOUT: tuple[Table, ...] = (
+    CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS, LABEL_CALIBRATION, LABEL_TRUST,
+)  # fmt: skip
 """Sources that speak if they are there."""
 
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
 from biomedica_assets.lib.annotate.sources import weigh
-from biomedica_assets.lib.annotate.sources.claims import gather, symbols_of, trust_of
+from biomedica_assets.lib.annotate.sources.claims import gather, model_claims, symbols_of, trust_of
 from biomedica_assets.lib.annotate.sources.combine import (
     COMBINED,
     LEVELS,
@@ -38,20 +38,24 @@ from biomedica_assets.lib.tables import (
     CLUSTERS,
     IMAGES,
     LABEL_CLAIMS,
+    LABEL_MODEL,
     LABEL_TRUST,
+    MODEL_LABELS,
     RELEASED_LABELS,
     SOURCE_LEADERBOARD,
     TEXT_LABELS,
     Table,
 )
 
-VERSION = "2"
+VERSION = "3"
 PERSON = "person"
 SAMPLE = 5_000  # images of a shelf; 25 shelves give 125 000, with which a table's cells are known to within 1 %
 LEAST_SHARED = 200  # candidates of which two sources speak; below, agreement says nothing and what is believed stands
 LEAST_JUDGED = 30  # candidates that people judged from which one source alone is counted
 BELIEF = 20.0  # pseudo-counts a symbol where people judged images
 BLIND = 0.25  # share of the candidates as pseudo-counts where nobody did: two sources cannot tell who errs
+WEIGHT = "weight"
+"""Symbol of the row that says how much of a source's word counts beside the others."""
 READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS, RELEASED_LABELS)
 
 
@@ -98,7 +102,7 @@ def stage_claims(lake: Lake, shelf: str) -> Report:
     drawn = media.filter(pl.col("media_id").is_in([*ranked, *judged]))
     voted = lake.read(ANNOTATIONS, None)["simulated"].any() if lake.manifest(ANNOTATIONS, None) else False
     parts = [
-        gather(lake, chunk, taxonomy)
+        gather(lake, chunk, taxonomy, without=(MODEL_LABELS,))
         .join(drawn, on="media_id")
         .with_columns(simulated=(pl.col("source") == "propagated") & bool(voted))
         for chunk in chunks
@@ -142,6 +146,7 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
         spoken = np.stack([a >= 0 for a in heard.values()]).sum(axis=0) if heard else np.zeros(0, np.int64)
         counted = n_gold >= LEAST_JUDGED or int(np.count_nonzero(spoken > 1)) >= LEAST_SHARED
         strength = BELIEF if n_gold >= LEAST_JUDGED else max(BELIEF, BLIND * mine.height)
+        weights: dict[str, float] = {}
         if counted and mine.height:
             concepts = mine["concept_id"].unique().sort().to_list()
             number = {concept: n for n, concept in enumerate(concepts)}
@@ -151,6 +156,10 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
             beliefs = {s: weigh.belief(list(trust_of(s).values()), strength) for s in sources}
             found = weigh.fit({s: a[keep] for s, a in heard.items()}, beliefs, classes=classes[keep], gold=gold[keep])
             tables = found.tables
+            if n_gold >= LEAST_JUDGED:
+                parts = np.array([_part(m) for m in mine["media_id"].to_numpy()[keep]], dtype=np.int64)
+                said = {s: a[keep] for s, a in heard.items()}
+                weights = weigh.independence(said, beliefs, gold[keep], classes=classes[keep], parts=parts)
             for concept, share in zip(concepts, found.prior, strict=False):
                 row: dict[str, object] = {"level": level, "source": "prior", "symbol": concept, "estimated": True}
                 n = int((classes[keep] == number[concept]).sum())
@@ -162,13 +171,21 @@ def estimate(candidates: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
                 row = {"level": level, "source": source, "symbol": symbol, "estimated": counted and bool(mine.height)}
                 row |= {"p_no": float(tables[source][0, n]), "p_yes": float(tables[source][1, n])}
                 rows.append(row | {"n": int((heard[source] == n).sum())})
+            if source in weights:
+                row = {"level": level, "source": source, "symbol": WEIGHT, "estimated": True, "n": n_gold}
+                rows.append(row | {"p_no": 1.0 - weights[source], "p_yes": weights[source]})
     return LABEL_TRUST.frame(rows).sort(LABEL_TRUST.key)
+
+
+def _part(media_id: str) -> int:
+    return hashlib.blake2b(media_id.encode(), digest_size=8).digest()[0] % 5
 
 
 def as_trust(frame: pl.DataFrame) -> Trust:
     """``label_trust`` as ``combine`` takes it."""
     tables: dict[str, dict[str, weigh.Floats]] = {level: {} for level in LEVELS}
     priors: dict[str, dict[str, float]] = {level: {} for level in LEVELS}
+    weights: dict[str, dict[str, float]] = {level: {} for level in LEVELS}
     for (level, source), group in frame.group_by("level", "source", maintain_order=True):
         values = {symbol: (no, yes) for symbol, no, yes in group.select("symbol", "p_no", "p_yes").iter_rows()}
         if source == "prior":
@@ -176,7 +193,8 @@ def as_trust(frame: pl.DataFrame) -> Trust:
         elif set(symbols_of(str(source))) <= set(values):  # else it was written before a symbol was added
             ordered = [values[symbol] for symbol in symbols_of(str(source))]
             tables[str(level)][str(source)] = np.array(ordered, dtype=np.float64).T
-    return Trust(tables, priors)
+            weights[str(level)][str(source)] = values.get(WEIGHT, (0.0, 1.0))[1]
+    return Trust(tables, priors, weights)
 
 
 def read_trust(lake: Lake) -> Trust:
@@ -189,7 +207,7 @@ def read_trust(lake: Lake) -> Trust:
 def stage_trust(lake: Lake) -> Report:
     """Publish ``label_trust`` from the claims of all shelves."""
     began = time.perf_counter()
-    claims, inputs = _all_claims(lake)
+    claims, inputs = all_claims(lake)
     candidates, sources, _ = judged_items(claims, load())
     frame = estimate(candidates, sources)
     metrics = {
@@ -273,7 +291,7 @@ def stage_leaderboard(lake: Lake) -> Report:
     from biomedica_assets.lib.annotate.sources.plots import sources_plot
 
     began = time.perf_counter()
-    claims, inputs = _all_claims(lake)
+    claims, inputs = all_claims(lake)
     frame = leaderboard(claims, load())
     whole = frame.filter(pl.col("concept_id") == "all")
     metrics = {f"precision_{s}_{q}": p for s, q, p in whole.select("source", "question", "precision").iter_rows()}
@@ -281,10 +299,22 @@ def stage_leaderboard(lake: Lake) -> Report:
     return _publish(lake, SOURCE_LEADERBOARD, None, frame, inputs, began, metrics, pictures)
 
 
-def _all_claims(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
+def all_claims(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The samples of all shelves with what the label model says of them, and their entries for a manifest.
+
+    The model's answers are those of the part that has not seen the image's article, so its claims can be scored.
+    """
     shelves = lake.partitions(LABEL_CLAIMS)
-    inputs = lake.inputs(*((LABEL_CLAIMS, shelf) for shelf in shelves))
-    return lake.scan(LABEL_CLAIMS, shelves).drop("shelf").collect(), inputs
+    taught = lake.manifest(LABEL_MODEL, None) is not None
+    inputs = lake.inputs(*((LABEL_CLAIMS, shelf) for shelf in shelves), *([(LABEL_MODEL, None)] if taught else ()))
+    claims = lake.scan(LABEL_CLAIMS, shelves).drop("shelf").collect()
+    if not taught:
+        return claims, inputs
+    known = claims.select("media_id", "article_id").unique()
+    said = model_claims(lake.read(LABEL_MODEL, None).select("media_id", "concept_id", "probability"))
+    simulated = bool(claims["simulated"].any())  # one model for all: what any vote taught it stands behind every answer
+    said = said.join(known, on="media_id").with_columns(simulated=pl.lit(simulated))
+    return pl.concat([claims, said.select(claims.columns)]), inputs
 
 
 def _publish(

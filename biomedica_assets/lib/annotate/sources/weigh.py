@@ -12,7 +12,9 @@ crowd-kit's.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,19 +86,91 @@ def fit(
     return Fit(p_yes, tables, prior, rounds)
 
 
-def posterior(answers: Mapping[str, Ints], tables: Mapping[str, Floats], prior: Floats) -> Floats:
+def posterior(
+    answers: Mapping[str, Ints],
+    tables: Mapping[str, Floats],
+    prior: Floats,
+    weights: Mapping[str, float] | None = None,
+) -> Floats:
     """Probability of yes per item.
 
     Args:
         answers: source -> symbol number per item, -1 where it stayed away.
         tables: source -> 2 x symbols; a source without one is not heard.
         prior: share of yes per item, float64.
+        weights: source -> factor of its log-odds, from ``independence``; 1 where it has none.
     """
-    odds = np.log(np.clip(prior, _SMALL, 1 - _SMALL)) - np.log(np.clip(1 - prior, _SMALL, 1 - _SMALL))
+    odds = log_odds(prior)
+    for name, evidence in _evidence(answers, tables).items():
+        odds = odds + (weights or {}).get(name, 1.0) * evidence
+    return _sigmoid(odds)
+
+
+def log_odds(p: Floats) -> Floats:
+    """Log-odds of probabilities."""
+    return np.log(np.clip(p, _SMALL, 1 - _SMALL)) - np.log(np.clip(1 - p, _SMALL, 1 - _SMALL))
+
+
+def independence(
+    answers: Mapping[str, Ints],
+    beliefs: Mapping[str, Floats],
+    gold: Floats,
+    *,
+    classes: Ints,
+    parts: Ints,
+    strength: float = 10.0,
+) -> dict[str, float]:
+    """How much of each source's log-odds counts beside the others, 0..1, from items whose answer people gave.
+
+    The model takes sources as independent. Those that look at the same thing are not, and two of them that err alike
+    would outvote a third. So the log-odds of each get a factor by logistic regression (a logarithmic opinion pool,
+    Genest and Zidek 1986), drawn towards 1, on items that its tables were not counted on.
+
+    Args:
+        answers: as for ``fit``.
+        beliefs: as for ``fit``.
+        gold: right answers, 1.0 or 0.0.
+        classes: as for ``fit``.
+        parts: part of each item, int64: items of one part are never on both sides.
+        strength: of the pull towards 1, in items.
+    """
+    names = sorted(answers)
+    evidence, base = np.zeros((len(gold), len(names))), np.zeros(len(gold))
+    for part in np.unique(parts):
+        here, there = parts == part, parts != part
+        if not there.any():
+            return dict.fromkeys(names, 1.0)
+        found = fit({s: a[there] for s, a in answers.items()}, beliefs, classes=classes[there], gold=gold[there])
+        prior = np.full(int(classes.max()) + 1, 0.5)
+        prior[: len(found.prior)] = found.prior
+        base[here] = log_odds(prior[classes[here]])
+        said = _evidence({s: a[here] for s, a in answers.items()}, found.tables)
+        evidence[here] = np.stack([said[s] for s in names], axis=1)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        odds = base + evidence @ weights
+        slack = _sigmoid(odds) - gold
+        value = np.logaddexp(0.0, odds).sum() - (gold * odds).sum() + strength / 2 * ((weights - 1) ** 2).sum()
+        return float(value), evidence.T @ slack + strength * (weights - 1)
+
+    optimize: Any = importlib.import_module("scipy.optimize")
+    best = optimize.minimize(
+        loss, np.ones(len(names)), jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(names)
+    )  # fmt: skip
+    return {name: float(weight) for name, weight in zip(names, best.x, strict=True)}
+
+
+def _evidence(answers: Mapping[str, Ints], tables: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Log-odds that each source adds to each item; 0 where it stays away, nothing for a source without a table."""
+    found: dict[str, Floats] = {}
     for name, symbols in answers.items():
         if name in tables:
             table = np.log(np.clip(tables[name], _SMALL, 1.0))
-            odds = odds + np.where(symbols >= 0, (table[1] - table[0])[np.maximum(symbols, 0)], 0.0)
+            found[name] = np.where(symbols >= 0, (table[1] - table[0])[np.maximum(symbols, 0)], 0.0)
+    return found
+
+
+def _sigmoid(odds: Floats) -> Floats:
     return 1.0 / (1.0 + np.exp(-np.clip(odds, -700, 700)))
 
 
