@@ -244,7 +244,7 @@ SOURCE_LEADERBOARD = Table(
     "none",
     ("source", "question", "concept_id"),
     (
-        _c("source", S, "source, or combined"),
+        _c("source", S, "source, combined, or before_votes: text and released labels together, as believed beforehand"),
         _c("question", S, "global or local"),
         _c("concept_id", S, "label; 'all' for the question as a whole"),
         _c("n", I32, "judged images for which the source names the label"),

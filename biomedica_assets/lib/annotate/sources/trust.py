@@ -16,7 +16,7 @@ import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
 from biomedica_assets.lib.annotate.sources import weigh
-from biomedica_assets.lib.annotate.sources.claims import gather, model_claims, symbols_of, trust_of
+from biomedica_assets.lib.annotate.sources.claims import MODEL, VOTES, gather, model_claims, symbols_of, trust_of
 from biomedica_assets.lib.annotate.sources.combine import (
     COMBINED,
     LEVELS,
@@ -47,13 +47,15 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "3"
+VERSION = "4"
 PERSON = "person"
 SAMPLE = 5_000  # images of a shelf; 25 shelves give 125 000, with which a table's cells are known to within 1 %
 LEAST_SHARED = 200  # candidates of which two sources speak; below, agreement says nothing and what is believed stands
 LEAST_JUDGED = 30  # candidates that people judged from which one source alone is counted
 BELIEF = 20.0  # pseudo-counts a symbol where people judged images
 BLIND = 0.25  # share of the candidates as pseudo-counts where nobody did: two sources cannot tell who errs
+BEFORE = "before_votes"
+"""Row of the leaderboard: what is known without any vote."""
 WEIGHT = "weight"
 """Symbol of the row that says how much of a source's word counts beside the others."""
 READS: tuple[Table, ...] = (TEXT_LABELS, CLUSTERS, RELEASED_LABELS)
@@ -222,7 +224,8 @@ def stage_trust(lake: Lake) -> Report:
 def leaderboard(claims: pl.DataFrame, taxonomy: Taxonomy, *, folds: int = 5) -> pl.DataFrame:
     """Each source and their combination against people, in the schema of ``source_leaderboard``.
 
-    The combination is scored on articles that its trust was not fitted on: ``folds`` parts, by article.
+    ``before_votes`` is what text and released labels say together, as believed before anybody voted. The combination is
+    scored on articles that its trust was not fitted on: ``folds`` parts, by article.
 
     Args:
         claims: ``label_claims``.
@@ -247,6 +250,11 @@ def leaderboard(claims: pl.DataFrame, taxonomy: Taxonomy, *, folds: int = 5) -> 
         trust = as_trust(estimate(hidden, sources))
         together = capped(test.with_columns(probabilities(test, sources, trust)), taxonomy)
         scored.append(together.select("media_id", "concept_id", "level", "gold", "p", source=pl.lit(COMBINED)))
+        unvoted = [source for source in sources if source not in {VOTES, MODEL}]
+        if unvoted:
+            guess = test.filter(pl.any_horizontal(names(source) for source in unvoted))
+            before = capped(guess.with_columns(probabilities(guess, unvoted, believed(unvoted))), taxonomy)
+            scored.append(before.select("media_id", "concept_id", "level", "gold", "p", source=pl.lit(BEFORE)))
         for source in sources:
             alone = test.with_columns(probabilities(test, [source], trust)).filter(pl.col(source).is_not_null())
             named = pl.when(names(source)).then("p").otherwise(pl.min_horizontal("p", pl.lit(0.5, pl.Float32)))
@@ -254,7 +262,7 @@ def leaderboard(claims: pl.DataFrame, taxonomy: Taxonomy, *, folds: int = 5) -> 
                 alone.select("media_id", "concept_id", "level", "gold", named.alias("p"), source=pl.lit(source))
             )
     every = pl.concat(scored) if scored else pl.DataFrame()
-    return _board(every, people, taxonomy, [*sources, COMBINED])
+    return _board(every, people, taxonomy, [*sources, BEFORE, COMBINED])
 
 
 def _board(every: pl.DataFrame, people: pl.DataFrame, taxonomy: Taxonomy, sources: list[str]) -> pl.DataFrame:

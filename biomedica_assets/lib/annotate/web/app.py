@@ -34,6 +34,7 @@ from biomedica_assets.lib.annotate.votes import VoteConflict
 from biomedica_assets.lib.annotate.web import pictures
 from biomedica_assets.lib.annotate.web.desk import MODES, Desk, NotAllowed
 from biomedica_assets.lib.annotate.web.guard import COOKIE, LOOPBACK_HOSTS, SESSION_SECONDS, Guard, Session, Sessions
+from biomedica_assets.lib.annotate.worth import gain, read_worth
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, StoreError
 from biomedica_assets.lib.store.lake import Lake
 
@@ -74,7 +75,10 @@ def create_app(
     taxonomy = load()
     box = BallotBox(lake.root, taxonomy)
     sheets = read_sheets(lake, images or draw_audit(lake, audit_per_label, seed))
-    desk = Desk(box, sheets, taxonomy, overlap=overlap, seed=seed, rules=rules or Rules(min_votes=overlap), clock=clock)
+    desk = Desk(
+        box, sheets, taxonomy, overlap=overlap, seed=seed, rules=rules or Rules(min_votes=overlap), clock=clock,
+        worth=read_worth(lake, sheets.model, taxonomy), gain=gain(lake),
+    )  # fmt: skip
     page = _Page(lake, desk, Sessions(lake.root, clock), tokens=tokens, secure=secure)
     routes = [
         Route("/", page.label),

@@ -21,11 +21,13 @@ from biomedica_assets.lib.annotate.tally import votes_frame
 from biomedica_assets.lib.annotate.tasks import Picture, Sheets, assigned, work_order
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy
 from biomedica_assets.lib.annotate.votes import InvalidVote, Vote, read_vote
+from biomedica_assets.lib.annotate.worth import Worth, by_worth
 
 MODES = {"label": "label", "adjudicate": "adjudication", "audit": "audit", "override": "override"}
 
 
 EXAMPLES = 4
+LEAST_SHARE = 0.1  # of a cluster's images, below which what a source says is not shown
 _PARTY = "You have a vote on this cluster: somebody else settles the dispute."
 ARTICLES = "https://pmc.ncbi.nlm.nih.gov/articles/"
 
@@ -47,11 +49,17 @@ class Desk:
         seed: int,
         rules: rules_of.Rules,
         clock: Callable[[], float],
+        worth: dict[int, Worth] | None = None,
+        gain: str | None = None,
     ) -> None:
-        """Args: vote files, what is shown, vocabulary, votes wanted per cluster, seed, thresholds, the time."""
+        """Args: vote files, what is shown, vocabulary, votes wanted, seed, thresholds, time, worth of votes, their gain."""
         self.box, self.sheets, self.taxonomy = box, sheets, taxonomy
         self._overlap, self._seed, self._rules, self._clock = overlap, seed, rules, clock
-        self._order = work_order(sheets.clusters, seed)
+        self._worth, self._gain = worth or {}, gain
+        everything = work_order(sheets.clusters, seed)
+        self._order = by_worth(everything, self._worth, sheets.sizes)
+        open_ = set(self._order)
+        self._settled = [cluster for cluster in everything if cluster not in open_]
         self._lock = threading.Lock()
         self._disputes: tuple[int, dict[int, list[str]]] | None = None
 
@@ -80,7 +88,9 @@ class Desk:
         if mode == "adjudicate":
             return [c for c in self.disputes() if not self._has_labelled(who, c)] if who.adjudicator else []
         people = [name for name, entry in self.box.register.all().items() if entry.source == "human"]
-        return [c for c in self._order if who.name in assigned(c, people, self._overlap, self._seed)]
+        mine = {at for task, at in self.mine(who) if task == "label"}
+        order = [*self._order, *(c for c in self._settled if c in mine)]
+        return [c for c in order if who.name in assigned(c, people, self._overlap, self._seed)]
 
     def disputes(self) -> dict[int, list[str]]:
         """Cluster -> questions that wait for an adjudicator, most disputed first; only once enough votes are in."""
@@ -147,6 +157,7 @@ class Desk:
         shown: dict[str, Any] = {"mode": mode, "progress": progress, "disputes": len(disputes)}
         if who.adjudicator:
             shown["own_disputes"] = len(self.disputes()) - len(disputes)
+        shown |= {"settled": len(self._settled) if work == "label" else 0, "gain": self._gain}
         shown |= {"id": item_id, "model": self.sheets.model, "pictures": []}
         if item_id is None:
             return shown
@@ -154,6 +165,8 @@ class Desk:
         shown["answer"] = earlier.answer.as_json() if earlier and earlier.answer else None
         shown["pictures"] = [_picture(p) for p in self._pictures(item_id)]
         shown["size"] = self.sheets.sizes.get(item_id, 1) if isinstance(item_id, int) else 1
+        if mode in {"label", "adjudicate"} and isinstance(item_id, int):  # single images are judged blind
+            shown["sources"] = self._said_of(item_id)
         if queue and item_id in queue:
             place = queue.index(item_id)
             shown["previous"] = queue[place - 1] if place else None
@@ -295,6 +308,14 @@ class Desk:
 
     def _pictures(self, item_id: int | str) -> tuple[Picture, ...]:
         return self.sheets.clusters[item_id] if isinstance(item_id, int) else (self.sheets.pictures[item_id],)
+
+    def _said_of(self, cluster: int) -> list[dict[str, Any]]:
+        """What each source says of a cluster's images, most said first; a few lines a source."""
+        found: list[dict[str, Any]] = []
+        for source, concept, share in self._worth[cluster].said if cluster in self._worth else ():
+            if share >= LEAST_SHARE and concept in self.taxonomy:
+                found.append({"source": source, "concept": self.taxonomy.get(concept).label, "share": share})
+        return found
 
     def _votes_on(self, cluster: int) -> list[dict[str, Any]]:
         votes = [v for v in self.box.active() if v.item == ("label", cluster, self.sheets.model) and v.answer]

@@ -110,7 +110,7 @@ async function open(wanted = {}) {
   $("progress").value = work === "adjudicate" ? (total ? 0 : 1) : done;
   $("back").hidden = !cameFrom;
   for (const id of ["previous", "next"]) $(id).hidden = Boolean(cameFrom);
-  $("progress-text").textContent = work === "adjudicate" ? `${total} to settle, ${done} settled by you` : `${done} of ${total} done`;
+  $("progress-text").textContent = work === "adjudicate" ? `${total} to settle, ${done} settled by you` : `${done} of ${total} done${item.settled ? `, ${item.settled} settled without you` : ""}`;
   const address = item.id == null ? `/?mode=${mode}` : `/?${new URLSearchParams({ mode, id: item.id })}`;
   history.replaceState(null, "", address);
   show();
@@ -138,6 +138,7 @@ function show() {
   const draft = item.id == null ? null : ledger.draft(draftKey());
   fill(draft || item.answer);
   showVotes();
+  showSources();
   if (typeof item.id === "string") caption(0);
   $("item-title").focus({ preventScroll: true });
 }
@@ -191,6 +192,19 @@ function zoom(i) {
   $("zoom-role").textContent = typeof item.id === "string" ? "" : `${picture.role}, ${i + 1} of ${item.pictures.length}`;
   $("zoom-caption").textContent = picture.caption || "This figure has no caption.";
   if (!$("zoom").open) $("zoom").showModal();
+}
+
+function showSources() {
+  const said = item.sources ?? [];
+  $("sources").hidden = !said.length;
+  $("sources").open = false; // whoever wants to judge for themselves does not see it
+  $("sources").querySelector("ul").replaceChildren(...said.map((one) => {
+    const line = document.createElement("li");
+    line.textContent = `${one.source}: ${one.concept}, ${Math.round(100 * one.share)} % of the images`;
+    return line;
+  }));
+  $("gain").hidden = !item.gain;
+  $("gain").textContent = item.gain ?? "";
 }
 
 function showVotes() {
