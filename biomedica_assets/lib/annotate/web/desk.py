@@ -52,7 +52,7 @@ class Desk:
         worth: dict[int, Worth] | None = None,
         gain: str | None = None,
     ) -> None:
-        """Args: vote files, what is shown, vocabulary, votes wanted, seed, thresholds, time, worth of votes, their gain."""
+        """Args: vote files, what is shown, vocabulary, votes wanted, seed, thresholds, time, worth of votes, gain."""
         self.box, self.sheets, self.taxonomy = box, sheets, taxonomy
         self._overlap, self._seed, self._rules, self._clock = overlap, seed, rules, clock
         self._worth, self._gain = worth or {}, gain
