@@ -61,13 +61,16 @@ from biomedica_assets.lib.tables import (
     IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LABEL_TRUST,
     LEADERBOARD,
     MENTIONS,
     PMC_INVENTORY,
     RECIPE,
     RELEASE,
     RELEASE_SHELF,
+    RULE_SCORES,
     SHARDS,
+    SOURCE_LEADERBOARD,
     TAXONOMY,
     TOMBSTONES,
     Table,
@@ -76,7 +79,7 @@ from biomedica_assets.lib.tables import (
 VERSION = "release-6"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (
-    *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION),
+    *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION, LABEL_TRUST, SOURCE_LEADERBOARD, RULE_SCORES),
     *(CLUSTER_MODEL, LEADERBOARD),
 )
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
