@@ -14,7 +14,7 @@ import multiprocessing
 import multiprocessing.connection
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -22,6 +22,7 @@ import psutil
 from biomedica_assets.automation.ran import Batch, Ran
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.embed.registry import TEXTURE
+from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.tables import EMBEDDINGS
 from biomedica_assets.settings import Settings
 
@@ -135,12 +136,47 @@ def serve(pipe: multiprocessing.connection.Connection[Any, Any], given: dict[str
     from biomedica_assets.stopping import STOP, Stopped
 
     values = Settings(**given)
-    with contextlib.suppress(EOFError, OSError, Stopped), STOP.watching(), instance.open_instance(values) as records:
-        job = definitions.build(share_of(values, jobs)).resolve_implicit_global_asset_job_def()
-        while True:
+    with contextlib.suppress(Stopped), STOP.watching():
+        try:
+            with instance.open_instance(values) as records:
+                job = definitions.build(share_of(values, jobs)).resolve_implicit_global_asset_job_def()
+
+                def do(batch: Batch, tags: Mapping[str, str]) -> Ran:
+                    follow(values.data_dir)
+                    return ran(execute(job, records, assets=batch.assets, partition=batch.partition, tags=tags))
+
+                answer(pipe, do)
+        except Exception as error:  # noqa: BLE001 - this process has nobody to tell but the one that waits for a run
+            cannot = f"a process for runs cannot start: {_words(error)}"
+            answer(pipe, lambda batch, _: Ran(ok=False, at=batch.assets[0], message=cannot))
+
+
+def answer(
+    pipe: multiprocessing.connection.Connection[Any, Any], do: Callable[[Batch, Mapping[str, str]], Ran]
+) -> None:
+    """Do what comes through a pipe, until it is closed. What goes wrong is the answer, and the next one is taken.
+
+    Args:
+        pipe: brings batches with their tags, takes what came of each.
+        do: one run.
+    """
+    while True:
+        try:
             batch, tags = pipe.recv()
-            follow(values.data_dir)
-            pipe.send(ran(execute(job, records, assets=batch.assets, partition=batch.partition, tags=tags)))
+        except (EOFError, OSError):
+            return
+        try:
+            told = do(batch, tags)
+        except Exception as error:  # noqa: BLE001 - Dagster's records may be locked or full: words, not "ended with code 1"
+            told = Ran(ok=False, at=batch.assets[0], message=f"{batch.assets[0]}: {_words(error)}")
+        with contextlib.suppress(OSError):  # the walk ended meanwhile; the pipe is closed, and the next look says so
+            pipe.send(told)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, on one line, with its kind where it is not one that was written for people."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, BiomedicaError) else f"{type(error).__name__}: {said}"
 
 
 def share_of(values: Settings, jobs: int) -> Settings:
