@@ -11,6 +11,8 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from starlette.applications import Starlette
+
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.web.app import create_app
 from biomedica_assets.lib.annotate.web.guard import LOOPBACK_HOSTS, is_loopback
@@ -58,8 +60,6 @@ def serve(
         PermanentFailure: tokens are refused for a public address, or nobody has one; a file of the certificate is not
             there; the address or the port cannot be had.
     """
-    import uvicorn
-
     local = is_loopback(host)
     ask = not local if tokens is None else tokens
     refuse_open_door(
@@ -77,13 +77,28 @@ def serve(
         images=images,
         seed=seed,
     )
+    run(app, host, port, public_names=public_names, certificate=certificate, key=key, ready=ready)
+
+
+def run(
+    app: Starlette,
+    host: str,
+    port: int,
+    *,
+    public_names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    ready: Callable[[str], None] | None,
+) -> None:
+    """Serve a page until interrupted; arguments as for ``serve``.
+
+    Raises:
+        PermanentFailure: the address or the port cannot be had.
+    """
+    import uvicorn
+
     config = uvicorn.Config(
-        app,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
+        app, log_level="warning", server_header=False, proxy_headers=False, ssl_certfile=certificate, ssl_keyfile=key
     )
     with bound(host, port) as listening:
         if ready is not None:

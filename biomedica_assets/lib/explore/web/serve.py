@@ -7,7 +7,7 @@ from pathlib import Path
 
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.web.guard import LOOPBACK_HOSTS, is_loopback
-from biomedica_assets.lib.annotate.web.serve import bound, refuse_open_door
+from biomedica_assets.lib.annotate.web.serve import refuse_open_door, run
 from biomedica_assets.lib.explore.web.app import Encode, create_app
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.store.lake import Lake
@@ -44,8 +44,6 @@ def serve(
         PermanentFailure: nobody has a token that is needed; a file of the certificate is not there; the address or the
             port cannot be had.
     """
-    import uvicorn
-
     local = is_loopback(host)
     refuse_open_door(
         host, tokens=not local, register=Register(lake.root), public_names=public_names, certificate=certificate,
@@ -59,13 +57,4 @@ def serve(
         hosts=(*(LOOPBACK_HOSTS if local else ()), host.lower(), *(name.lower() for name in public_names)),
         secure=certificate is not None or tls_proxy,
     )
-    config = uvicorn.Config(
-        app, log_level="warning", server_header=False, proxy_headers=False, ssl_certfile=certificate, ssl_keyfile=key
-    )
-    with bound(host, port) as listening:
-        if ready is not None:
-            name = (public_names or (host,))[0]
-            shown = f"[{name}]" if ":" in name else name
-            scheme = "https" if certificate is not None else "http"
-            ready(f"{scheme}://{shown}:{listening.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listening])
+    run(app, host, port, public_names=public_names, certificate=certificate, key=key, ready=ready)
