@@ -65,7 +65,7 @@ def answers(port):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", [PATIENT, STUBBORN], ids=["patient", "stubborn"])
+@pytest.mark.parametrize("work", [PATIENT, pytest.param(STUBBORN, marks=pytest.mark.full)], ids=["patient", "stubborn"])
 def test_a_signal_cancels_the_run_and_begins_no_other(tmp_path, work, number):
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(work=work), tmp_path],

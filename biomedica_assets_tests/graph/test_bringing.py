@@ -13,6 +13,8 @@ from biomedica_assets.lib.demo import inventory, load_truth, mutate
 from biomedica_assets.lib.tables import TABLES
 from biomedica_assets_tests.graph.test_spine import CHAIN, SPINE, Place
 
+pytestmark = pytest.mark.full  # whole walks of the graph
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, demo_mirror):

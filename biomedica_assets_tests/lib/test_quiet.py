@@ -16,6 +16,8 @@ from biomedica_assets.lib.evaluate.encoder import open_model
 from biomedica_assets.lib.evaluate.models import parse_model
 from biomedica_assets_tests.support.mirrors import MirrorBuilder
 
+pytestmark = pytest.mark.full  # a run of everything
+
 
 def test_opening_a_model_at_random_says_nothing_and_leaves_logging_as_it_was(caplog):
     before = list(logging.getLogger().handlers), list(logging.getLogger().filters)

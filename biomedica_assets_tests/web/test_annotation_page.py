@@ -20,6 +20,8 @@ from biomedica_assets_tests.lib.annotate.synthetic import KINDS, publish, synthe
 from biomedica_assets_tests.lib.annotate.voting import BAR
 from biomedica_assets_tests.web.annotation_server import Server, log_in
 
+pytestmark = pytest.mark.full  # a browser
+
 CHROMIUM = Path("/usr/bin/chromium")
 # Milliseconds; on a machine that does other things a page can take many times as long as alone.
 PATIENCE = 180_000

@@ -20,6 +20,8 @@ from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE
 from biomedica_assets_tests.lib.clip.test_training import CPU, MICRO, draw_shards
 from biomedica_assets_tests.support.garbage import take_out
 
+pytestmark = pytest.mark.full  # trainings
+
 PROFILE = profile.parse(
     {
         "model": "micro", "pretrained": None, "batch_size": 12, "learning_rate": 1e-3, "epochs": 2, "source": "tests",

@@ -59,7 +59,14 @@ def test_inertia_is_no_higher_than_that_of_scikit_learn(tmp_path, monkeypatch):
     assert ours.history[-1] <= peer.inertia_
 
 
-@pytest.mark.parametrize("engine", [LocalEngine("threads", 1), LocalEngine("threads", 3), LocalEngine("processes", 2)])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        LocalEngine("threads", 1),
+        LocalEngine("threads", 3),
+        pytest.param(LocalEngine("processes", 2), marks=pytest.mark.full),
+    ],
+)
 def test_workers_do_not_change_a_bit(tmp_path, engine, monkeypatch):
     monkeypatch.setattr("biomedica_assets.lib.compute.local._ALONE_SECONDS", 0)  # else small work never leaves home
     points = np.random.default_rng(0).normal(size=(70_000, 4)).astype(np.float32)

@@ -48,7 +48,14 @@ def test_distances_are_euclidean_in_the_space_of_the_components(tmp_path):
     np.testing.assert_allclose(rows["runner_up_distance"], exact[:, 1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("engine", [LocalEngine("threads", 1), LocalEngine("threads", 3), LocalEngine("processes", 2)])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        LocalEngine("threads", 1),
+        LocalEngine("threads", 3),
+        pytest.param(LocalEngine("processes", 2), marks=pytest.mark.full),
+    ],
+)
 def test_same_seed_same_bytes_across_worker_counts(tmp_path, monkeypatch, engine):
     monkeypatch.setattr("biomedica_assets.lib.compute.local._ALONE_SECONDS", 0)  # else small work never leaves home
     monkeypatch.setattr(blocks_module, "ROWS", 64)

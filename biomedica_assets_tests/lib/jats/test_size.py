@@ -22,6 +22,8 @@ from biomedica_assets.lib.jats.records import ParsedArticle
 from biomedica_assets.lib.jats.repeats import FREE, MOST_REPEATED
 from biomedica_assets.lib.jats.rows import Known, Rows
 
+pytestmark = pytest.mark.full  # articles of megabytes, each kind at two sizes
+
 Shape = Callable[[int], str]
 KNOWN = Known("PMC1.1", 1, 1, "a.xml", "0" * 32, "CC BY", False)
 WORD = "staining of tissue sections "

@@ -80,6 +80,7 @@ def test_words_are_no_panel_letters():
     assert find_letters(np.asarray(picture)) == []
 
 
+@pytest.mark.full  # a hundred figures
 def test_generated_figures_are_found_as_well_as_recorded():
     """Floor under the figures of benchmarks/panels.py: 40 figures of all layouts."""
     figures = [compound(np.random.default_rng([9, i])) for i in range(40)]

@@ -165,6 +165,7 @@ def test_no_cell_of_the_statistics_says_none(release):
     assert "None" not in (release / "STATISTICS.md").read_text().replace("None stated", "")
 
 
+@pytest.mark.full  # real articles
 @pytest.mark.corpus
 def test_a_release_of_real_articles_is_rebuilt_byte_by_byte(tmp_path, corpus):
     span = {"chunk_span": 1_000_000}
@@ -179,6 +180,7 @@ def test_a_release_of_real_articles_is_rebuilt_byte_by_byte(tmp_path, corpus):
     assert (first / "MANIFEST.json").read_bytes() == (second / "MANIFEST.json").read_bytes()
 
 
+@pytest.mark.full  # a rebuild
 def test_a_list_of_withdrawn_articles_travels_without_its_reasons_and_a_rebuild_keeps_it(tmp_path, demo_mirror):
     """Whoever rebuilds has to leave out the same articles; why the user did so is nobody's business."""
     values = settings.Settings(data_dir=tmp_path / "none", license_groups=lakes.ALL_GROUPS)

@@ -378,6 +378,7 @@ def test_without_a_network_the_command_says_one_line(release, tmp_path):
     assert "check the network" in out.stderr
 
 
+@pytest.mark.full  # two releases
 def test_the_command_says_what_it_sent_and_took_away(release, copy, tmp_path):
     shutil.rmtree(tmp_path / "hf", ignore_errors=True)
     environment = {

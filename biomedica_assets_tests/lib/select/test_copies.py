@@ -178,6 +178,7 @@ def test_frames_are_the_whole_what_borders_surround_and_panels() -> None:
 LABELLED = {"mednist": 40, "wbc_blood_smear": 20}
 
 
+@pytest.mark.full  # real pictures
 @pytest.mark.corpus
 @pytest.mark.parametrize("dataset", LABELLED)
 def test_copies_of_labelled_images_are_found(dataset: str) -> None:

@@ -129,6 +129,7 @@ def stem_of(key: str) -> str:
     return f"{path.parts[0]}/{stem}"
 
 
+@pytest.mark.full  # real articles
 @pytest.mark.corpus
 def test_without_any_vote_the_text_labels_real_pictures_as_a_reader_would(corpus):
     """What the recipe ``filtered`` takes of them is what a reader would take, though not all of it."""

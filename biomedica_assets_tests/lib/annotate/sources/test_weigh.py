@@ -17,6 +17,7 @@ def drawn(seed: int, n: int, rights: list[float]) -> tuple[np.ndarray, dict[str,
     return truth, said
 
 
+@pytest.mark.full  # imports a peer
 def test_with_two_symbols_and_a_flat_prior_it_is_crowd_kits():
     """The method is known; so is what it gives."""
     crowdkit = pytest.importorskip("crowdkit.aggregation", reason="crowd-kit is in the extra dev")
