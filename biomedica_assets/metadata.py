@@ -7,7 +7,7 @@ Concept: https://docs.dagster.io/guides/build/assets/metadata-and-tags
 
 import base64
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -105,21 +105,31 @@ _WAITING = ("waiting_for", "cure", "every_partition")
 """Metadata of a step that did not fail but waits for something from outside."""
 
 
-def as_failure(waiting: WaitingFor) -> dg.Failure:
-    """What a step ends with that waits for something from outside: one message, and no second try.
+def waiting_results(assets: Iterable[str], waiting: WaitingFor) -> Iterator[dg.AssetCheckResult]:
+    """What a step gives that waits for something from outside: no asset, and no failure.
 
-    Dagster knows no step that neither made its asset nor failed.
+    The inline checks stand in the place of the asset, as warnings with what is waited for and the cure: they are what
+    Dagster shows of an asset whose step made nothing. A failed step would be tried again, counted and alarmed about.
     """
-    values = (waiting.what, waiting.cure, waiting.everywhere)
-    return dg.Failure(str(waiting), metadata=dict(zip(_WAITING, values, strict=True)), allow_retries=False)
+    for spec in check_specs(*assets):
+        yield dg.AssetCheckResult(
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=str(waiting),
+            metadata=dict(zip(_WAITING, (waiting.what, waiting.cure, waiting.everywhere), strict=True)),
+        )
 
 
 def as_waiting(event: dg.DagsterEvent) -> WaitingFor | None:
-    """What ``as_failure`` made a failure of, None if the event is another."""
-    told = event.step_failure_data.user_failure_data if event.is_step_failure else None
-    if told is None or any(name not in told.metadata for name in _WAITING):
+    """What ``waiting_results`` made a check of, None if the event is another."""
+    if event.event_type_value != "ASSET_CHECK_EVALUATION":
         return None
-    what, cure, everywhere = (told.metadata[name].value for name in _WAITING)
+    told = event.asset_check_evaluation_data.metadata
+    if any(name not in told for name in _WAITING):
+        return None
+    what, cure, everywhere = (told[name].value for name in _WAITING)
     return WaitingFor(str(what), str(cure), everywhere=bool(everywhere))
 
 

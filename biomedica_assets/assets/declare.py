@@ -16,12 +16,13 @@ import dagster as dg
 
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.embed import Encoder
+from biomedica_assets.lib.errors import WaitingFor
 from biomedica_assets.lib.pmc.source import PmcSource
 from biomedica_assets.lib.progress import Progress
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import Table
-from biomedica_assets.metadata import announce, as_result, check_specs, definition_metadata
+from biomedica_assets.metadata import announce, as_result, check_specs, definition_metadata, waiting_results
 from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, RECIPES, SHELVES
 from biomedica_assets.settings import Settings
 
@@ -112,11 +113,17 @@ def table_asset(
             required_resource_keys={*_ALWAYS, *needs},
             check_specs=check_specs(table.name),
             metadata=definition_metadata(table),
+            output_required=False,  # a step that waits makes nothing
         )
-        def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             values = context.resources.settings.open()
-            with context.resources.lake.hold(context) as data:
-                return as_result(body(Step(context, data, values)), data, tolerance=values.max_reject_fraction)
+            try:
+                with context.resources.lake.hold(context) as data:
+                    made = as_result(body(Step(context, data, values)), data, tolerance=values.max_reject_fraction)
+            except WaitingFor as waiting:
+                yield from _waits(context, (table,), waiting)
+            else:
+                yield made
 
         return step
 
@@ -159,6 +166,7 @@ def table_assets(
                     code_version=version,
                     metadata=definition_metadata(table),
                     description=table.meaning,
+                    skippable=True,  # as for one table
                 )
                 for table, group in tables.items()
             ],
@@ -168,11 +176,16 @@ def table_assets(
             required_resource_keys={*_ALWAYS, *needs},
             check_specs=check_specs(*(table.name for table in tables)),
         )
-        def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             values = context.resources.settings.open()
-            with context.resources.lake.hold(context) as data:
-                for report in body(Step(context, data, values)):
-                    yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)
+            left = {table.name: table for table in tables}
+            try:
+                with context.resources.lake.hold(context) as data:
+                    for report in body(Step(context, data, values)):
+                        del left[report.asset]
+                        yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)
+            except WaitingFor as waiting:
+                yield from _waits(context, left.values(), waiting)
 
         return step
 
@@ -200,6 +213,14 @@ def reported(
         metadata=definition_metadata(table),
         description=f"{table.meaning} {text}",
     )
+
+
+def _waits(
+    context: dg.AssetExecutionContext, tables: Iterable[Table], waiting: WaitingFor
+) -> Iterator[dg.AssetCheckResult]:
+    """Say what a step waits for, in the log and in the place of what it would have made."""
+    context.log.warning(str(waiting))
+    yield from waiting_results((table.name for table in tables), waiting)
 
 
 def _deps(table: Table, made_from: Iterable[Table]) -> Sequence[Any]:

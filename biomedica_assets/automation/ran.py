@@ -31,9 +31,9 @@ class Ran:
         ok: nothing failed.
         made: assets that were materialised.
         taken: a step failed because a run of another process had begun to make its partition.
-        waiting: steps that found that they wait for something from outside: asset, what, cure, whether all its
-            partitions do.
-        only_waits: no step failed for another reason.
+        waiting: steps that made nothing, since they found that they wait for something from outside: asset, what, cure,
+            whether all its partitions do.
+        only_waits: some wait, and no step failed.
         at: the first step that failed; empty if none did.
         message: why, for people; empty if nothing failed.
     """
@@ -57,18 +57,18 @@ def ran(result: ExecutionResult) -> Ran:
         event.step_materialization_data.materialization.asset_key.to_user_string()
         for event in result.get_asset_materialization_events()
     )
-    if result.success:
+    found = {str(event.step_key): waiting for event in result.all_events if (waiting := as_waiting(event))}
+    if result.success and not found:
         return Ran(ok=True, made=made)
-    ended = [event for event in result.all_events if event.is_step_failure]
-    found = [(str(event.step_key), waiting) for event in ended if (waiting := as_waiting(event))]
+    failed = [str(event.step_key) for event in result.all_events if event.is_step_failure]
     return Ran(
         ok=False,
         made=made,
         taken=_taken_meanwhile(result),
-        waiting=tuple((asset, one.what, one.cure, one.everywhere) for asset, one in found),
-        only_waits=bool(found) and len(found) == len(ended),
-        at=next((str(event.step_key) for event in ended), ""),
-        message=why(result),
+        waiting=tuple((asset, one.what, one.cure, one.everywhere) for asset, one in found.items()),
+        only_waits=bool(found) and result.success,
+        at=next(iter([*failed, *found])) if failed or found else "",
+        message=str(next(iter(found.values()))) if result.success else why(result),
     )
 
 

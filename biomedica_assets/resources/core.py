@@ -10,12 +10,10 @@ import dagster as dg
 
 from biomedica_assets.lib.compute import Engine
 from biomedica_assets.lib.compute.local import LocalEngine
-from biomedica_assets.lib.errors import WaitingFor
 from biomedica_assets.lib.pmc.source import PmcSource, open_source
 from biomedica_assets.lib.progress import LogProgress, Progress
 from biomedica_assets.lib.store import lease
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.metadata import as_failure
 from biomedica_assets.settings import Settings
 
 
@@ -45,16 +43,10 @@ class LakeResource(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def hold(self, context: dg.AssetExecutionContext) -> Generator[Lake]:
-        """The data directory with the lease of the partition that the step makes: no second run can write it.
-
-        A step that finds that it waits for something from outside ends with one message that says so.
-        """
+        """The data directory with the lease of the partition that the step makes: no second run can write it."""
         names = [key.to_user_string() for key in context.selected_asset_keys]
         with lease.hold(Path(self.data_dir), names, context.partition_key if context.has_partition_key else None):
-            try:
-                yield Lake(self.data_dir)
-            except WaitingFor as waiting:
-                raise as_failure(waiting) from None
+            yield Lake(self.data_dir)
 
 
 class SourceResource(dg.ConfigurableResource):

@@ -36,10 +36,10 @@ class Site:
     def runs(self):
         return self.instance.get_runs()
 
-    def by_hand(self, asset, partition):
-        """As the UI does: one asset of one partition, whatever the planner thinks of it."""
+    def by_hand(self, partition, *assets):
+        """As the UI does: assets of one partition in one run, whatever the planner thinks of it."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
-        return execute(job, self.instance, assets=[asset], partition=partition)
+        return execute(job, self.instance, assets=assets, partition=partition)
 
 
 def without_images(root):
@@ -86,14 +86,29 @@ def test_what_only_the_step_finds_out_stops_the_others_of_its_kind(tmp_path, mon
     assert {asset for asset, _ in outcome.waiting} == {*EMBEDDED}
 
 
-def test_a_step_begun_by_hand_ends_with_one_message_that_names_the_cure(tmp_path):
+def test_a_step_begun_by_hand_that_waits_fails_nothing_and_says_what_for(tmp_path):
     without_images(tmp_path)
-    result = Site(tmp_path).by_hand("embeddings", CHUNKS[0])
-    (event,) = [event for event in result.all_events if event.is_step_failure]
-    failure = event.step_failure_data
-    assert failure.user_failure_data.description.startswith("waiting for the weights of encoder vit_large")
-    assert "set encoder to texture" in failure.user_failure_data.description
-    assert failure.error.cause is None and "Traceback" not in failure.error.message
+    site = Site(tmp_path)
+    result = site.by_hand(CHUNKS[0], "embeddings")
+    assert result.success and result.get_asset_materialization_events() == []
+    checks = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert {(str(one.asset_key.to_user_string()), one.severity) for one in checks} == {
+        ("embeddings", dg.AssetCheckSeverity.WARN)
+    }
+    for one in checks:
+        assert one.description.startswith("waiting for the weights of encoder vit_large")
+        assert "set encoder to texture" in one.description
+    told = [event.message for event in result.all_events if event.is_step_skipped]
+    assert not any(event.is_step_failure for event in result.all_events) and told == []
+
+
+def test_what_reads_a_step_that_waits_is_skipped_and_made_once_it_need_not_wait(tmp_path):
+    """By hand in one run, as the UI does it; the warnings are gone with the next run that makes the partition."""
+    without_images(tmp_path)
+    site = Site(tmp_path)
+    result = site.by_hand(CHUNKS[0], "embeddings", "clusters")
+    assert result.success and result.get_asset_materialization_events() == []
+    assert [event.step_key for event in result.all_events if event.is_step_skipped] == ["clusters"]
 
 
 def test_no_image_is_nothing_to_cluster_and_no_failure(tmp_path):
