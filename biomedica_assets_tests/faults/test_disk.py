@@ -14,6 +14,8 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLE_XML
 from biomedica_assets_tests.faults import runs
 
+pytestmark = pytest.mark.full  # whole commands on disks that fail
+
 AS_ROOT = os.geteuid() == 0
 PUBLISH = """
 import hashlib
@@ -21,8 +23,6 @@ import sys
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ARTICLE_XML
-
-pytestmark = pytest.mark.full  # whole commands on disks that fail
 n = int(sys.argv[2])
 md5 = [hashlib.md5(b"%d" % i).hexdigest() for i in range(n)]
 rows = [{"article_id": f"PMC{i}.1", "key": md5[i] * 2, "path": "p", "md5": md5[i], "bytes": i}

@@ -8,12 +8,12 @@ import pytest
 
 from biomedica_assets import instance, settings
 
+pytestmark = pytest.mark.full  # processes that are killed
+
 KILLED = """
 import sys
 import dagster as dg
 from biomedica_assets import instance, settings
-
-pytestmark = pytest.mark.full  # processes that are killed
 
 opened = instance.open_instance(settings.Settings(data_dir=sys.argv[1]))
 run = dg.DagsterRun("a_job", tags=instance.process_tags(), status=dg.DagsterRunStatus.STARTED)

@@ -76,7 +76,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-6"
+VERSION = "release-7"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (
     *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION, LABEL_TRUST, SOURCE_LEADERBOARD, RULE_SCORES),
