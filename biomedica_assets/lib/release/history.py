@@ -21,7 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
-from biomedica_assets.lib.errors import RejectReason
+from biomedica_assets.lib.errors import PermanentFailure, RejectReason
 from biomedica_assets.lib.release import copies, papers
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest, entry
@@ -75,6 +75,27 @@ def find(lake: Lake, home: Path) -> Before | None:
         return None
     found = manifests.load(last)
     return Before(found.version, found.key, last)
+
+
+def before(release: ReleaseManifest, home: Path) -> Before | None:
+    """The release that was the one before when a release was made, which is to be made again.
+
+    Args:
+        release: its manifest.
+        home: folder of releases.
+
+    Raises:
+        PermanentFailure: it is gone, so that nothing says any more what changed.
+    """
+    if not release.before:
+        return None
+    folder = home / release.before["version"]
+    if not (folder / manifests.NAME).is_file() or manifests.load(folder).key != release.before["key"]:
+        raise PermanentFailure(
+            f"release {release.version} is damaged and cannot be made again: {folder}, the release before it, is gone. "
+            f"Bring that back, or move {home / release.version} away and make a new one"
+        )
+    return Before(release.before["version"], release.before["key"], folder)
 
 
 def same(home: Path, made_of: str, name: Callable[[str], str]) -> ReleaseManifest | None:

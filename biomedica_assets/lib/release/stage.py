@@ -35,6 +35,7 @@ from biomedica_assets.lib.release import (
     plots,
     tars,
     texts,
+    verify,
     votes,
 )
 from biomedica_assets.lib.release import manifest as manifests
@@ -148,7 +149,8 @@ def build_release(
 ) -> Report:
     """Write ``release/<version>/`` and publish its list of files.
 
-    What went in decides the version; a folder of that version with the same key is left as it is.
+    What went in decides the version; a folder of that version with the same key is left as it is, unless a file of it
+    is damaged: then it is made again, to the same bytes.
 
     Args:
         lake: the data directory.
@@ -182,10 +184,13 @@ def build_release(
     decisions = {chunk: allowed(lake, chunk, config.rules) for chunk in _chunks(lake)}
     before = history.find(lake, lake.root / FOLDER)
     found = history.same(lake.root / FOLDER, made_of, name_of)
-    if found is None:
-        key = digest(made_of, before.key if before else "")
+    damaged = found is not None and _is_damaged(lake.root / FOLDER / found.version, progress)
+    if found is not None and damaged:
+        before = history.before(found, lake.root / FOLDER)  # not the damaged one, which was published last
+    if found is None or damaged:
+        key = found.key if found else digest(made_of, before.key if before else "")
         home = lake.root / FOLDER / name_of(key)
-        if home.exists():
+        if home.exists() and not damaged:
             raise PermanentFailure(
                 f"release {home.name} exists and holds other content; releases are never changed. Give another "
                 "release_version, or none, so that the content names it"
@@ -198,7 +203,7 @@ def build_release(
             atomic.write_bytes(folder / manifests.NAME, manifest.to_json())
     else:
         manifest = found
-    home, skipped = lake.root / FOLDER / manifest.version, found is not None
+    home, skipped = lake.root / FOLDER / manifest.version, found is not None and not damaged
     return _publish(lake, home, manifest, decisions, config, inputs, skipped, time.monotonic() - began)
 
 
@@ -234,7 +239,11 @@ def _packages() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _building(home: Path) -> Generator[Path]:
-    """A folder beside the release, which takes its name when all is well; what killed builds left is removed."""
+    """A folder beside the release, which takes its name when all is well; what killed builds left is removed.
+
+    Of a release that is there, and damaged, the files are replaced one by one, the manifest last: a kill in between
+    leaves a release that is still found by its manifest, and still damaged.
+    """
     home.parent.mkdir(parents=True, exist_ok=True)
     for leftover in home.parent.glob(f"{atomic.TEMPORARY_PREFIX}{home.name}-*"):
         shutil.rmtree(leftover)
@@ -242,10 +251,25 @@ def _building(home: Path) -> Generator[Path]:
     folder.mkdir()
     try:
         yield folder
-        folder.rename(home)
+        if home.exists():
+            _replace_files(folder, home)
+        else:
+            folder.rename(home)
         atomic.sync(home.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_damaged(home: Path, progress: Progress) -> bool:
+    """Whether a file of a release is not what was written; files that somebody put beside them are no damage."""
+    return any(one.kind is not verify.Kind.SURPLUS for one in verify.verify(home, progress))
+
+
+def _replace_files(folder: Path, home: Path) -> None:
+    made = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(made, key=lambda path: (path.name == manifests.NAME, path)):
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).replace(home / path)
 
 
 def _fill(

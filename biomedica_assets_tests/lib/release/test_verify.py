@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
-from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.errors import PermanentFailure, StoreError
+from biomedica_assets.lib.lineage.stale import Cause, Versions
 from biomedica_assets.lib.release.manifest import load
+from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.release.verify import verify
+from biomedica_assets.lib.store import fsck
+from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.store.owners import Owner
+from biomedica_assets.lib.tables import RELEASE
+from biomedica_assets_tests.lib.release import lakes
+from biomedica_assets_tests.lib.store.test_damage import flip
 
 
 def named(release):
@@ -48,3 +57,46 @@ def test_what_is_no_release_is_said_to_be_none(tmp_path, content):
         (tmp_path / "MANIFEST.json").write_text(content)
     with pytest.raises(StoreError, match=r"release"):
         verify(tmp_path)
+
+
+def test_a_damaged_file_of_a_release_is_damage_of_the_release_and_made_again(lake, release, tmp_path):
+    """A cut file is seen at a glance, a flipped byte by ``fsck``; the partition that makes it again is the release."""
+    own = Lake(shutil.copytree(lake.root, tmp_path / "data", copy_function=shutil.copy2))
+    folder = own.root / release.relative_to(lake.root)
+    captions, card = folder / next(f.path for f in load(folder).files if "captions" in f.path), folder / "README.md"
+    good = {path: path.read_bytes() for path in (captions, card)}
+    assert Versions(own).faults(RELEASE, None) == [] and fsck.check(own).faults == ()
+
+    flip(captions)
+    found = fsck.check(own)
+    assert [(fault.path, fault.owner) for fault in found.faults] == [
+        (own.path_below(captions), Owner(RELEASE.name, None))
+    ]
+    assert {reason.cause for reason in Versions(own).faults(RELEASE, None)} == {Cause.DAMAGED}
+    assert lakes.release(own) == folder
+    assert captions.read_bytes() == good[captions] and fsck.check(own).faults == ()
+
+    card.write_bytes(good[card][:-100])
+    assert {reason.cause for reason in Versions(own).faults(RELEASE, None)} == {Cause.DAMAGED}
+    assert lakes.release(own) == folder
+    assert card.read_bytes() == good[card] and verify(folder) == []
+
+
+def test_a_damaged_release_is_made_again_against_the_one_before_it(lake, release, tmp_path):
+    """The release published last is the damaged one itself: to compare with that would call everything unchanged."""
+    own = Lake(shutil.copytree(lake.root, tmp_path / "data", copy_function=shutil.copy2))
+    first = own.root / release.relative_to(lake.root)
+    config = ReleaseConfig(version="second", pairs=False)
+    second = lakes.release(own, config)
+    assert load(second).before["version"] == first.name
+    good = {path: path.read_bytes() for path in second.rglob("*") if path.is_file()}
+    (second / "notes.txt").write_text("somebody's own")
+    flip(second / "CHANGES.md")
+    (second / "withdrawn.parquet").unlink()
+    assert lakes.release(own, config) == second
+    assert {path: path.read_bytes() for path in good} == good and (second / "notes.txt").exists()
+
+    flip(second / "CHANGES.md")
+    first.rename(tmp_path / "elsewhere")
+    with pytest.raises(PermanentFailure, match=f"second is damaged .*{first.name}, the release before it, is gone"):
+        lakes.release(own, config)
