@@ -61,3 +61,56 @@ def average_precision(found: Sequence[Sequence[Found]], truths: Sequence[Sequenc
     recall = right / max(1, sum(map(len, truths)))
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(np.concatenate([[0.0], recall])) * best))
+
+
+def exact_count(found: Sequence[Sequence[Found]], truths: Sequence[Sequence[Box]]) -> float:
+    """Share of the pictures on which exactly as many panels were found as there are."""
+    return sum(len(f) == len(t) for f, t in zip(found, truths, strict=True)) / max(1, len(truths))
+
+
+Named = tuple[str, int, int]  # label, start, stop: a span of a caption that speaks of one panel
+
+
+def named_spans(parts: Sequence[tuple[Sequence[str], Sequence[tuple[int, int]]]], caption: str) -> set[Named]:
+    """Every label of sub-captions with every span of its own, edges without blanks and punctuation.
+
+    Args:
+        parts: labels and own spans of each sub-caption.
+        caption: the text that the spans point into.
+    """
+    found: set[Named] = set()
+    for labels, spans in parts:
+        for start, stop in spans:
+            text = caption[start:stop]
+            begin = start + len(text) - len(text.lstrip(_EDGE))
+            found |= {(label, begin, begin + len(text.strip(_EDGE))) for label in labels}
+    return found
+
+
+_EDGE = " \t\n\u00a0\u2009.,;:"
+
+
+def set_f1(found: Sequence[set[Named]], truths: Sequence[set[Named]]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of spans over all captions; a span counts only if label, start and stop are right."""
+    hit = sum(len(f & t) for f, t in zip(found, truths, strict=True))
+    n_found, n_true = sum(map(len, found)), sum(map(len, truths))
+    return hit / max(1, n_found), hit / max(1, n_true), 2 * hit / max(1, n_found + n_true)
+
+
+def links_right(
+    found: Sequence[Found], linked: Sequence[Sequence[str] | None], truth: Sequence[tuple[str | None, Box]]
+) -> tuple[int, int]:
+    """How many panels are linked to the sub-caption that speaks of them, and how many could be.
+
+    Args:
+        found: panels of one picture as found.
+        linked: for each, all labels that each of its sub-captions names, as one sequence per panel; None without link.
+        truth: panels as they are; label None where the caption does not speak of the panel.
+
+    Returns:
+        A panel is right if the box that lies best on it, at an IoU of at least 0.5, is linked to its label.
+    """
+    pairs = {j: i for i, j in matches(found, [box for _, box in truth], 0.5)}
+    speaks = [(j, label) for j, (label, _) in enumerate(truth) if label is not None]
+    right = sum(j in pairs and label in (linked[pairs[j]] or ()) for j, label in speaks)
+    return right, len(speaks)

@@ -1,0 +1,80 @@
+"""Real figures checked by hand: the truth holds together, and panels, spans and links are as right as was measured.
+
+Floors lie a little below what ``benchmarks/panels_real.py`` prints; the fold "test" was not tuned on.
+"""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from biomedica_assets.lib.panels.score import Found, exact_count, links_right, named_spans, set_f1
+from biomedica_assets.lib.panels.subcaptions import subcaptions
+from biomedica_assets_tests.lib.panels.real import MIRROR, digest, figures
+
+here = pytest.mark.skipif(not MIRROR.is_dir(), reason="the real articles are not at ../shared/corpus")
+
+
+def test_no_article_lies_in_both_folds():
+    folds = {fold: {figure.key.split("/")[0] for figure in figures(fold)} for fold in ("dev", "test")}
+    assert folds["dev"] and folds["test"]
+    assert not folds["dev"] & folds["test"]
+
+
+def test_labels_of_a_figure_are_told_once_and_boxes_have_an_inside():
+    for figure in figures():
+        named = [label for label, _ in figure.panels if label]
+        assert len(named) == len(set(named)), figure.key
+        assert all(x0 < x1 and y0 < y1 for _, (x0, y0, x1, y1) in figure.panels), figure.key
+        assert (figure.kind == "multiple") == (len(figure.panels) > 1), figure.key
+        assert (figure.kind == "unclear") == (not figure.panels), figure.key
+
+
+@pytest.mark.corpus
+@here
+def test_the_truth_fits_pictures_and_captions():
+    """Boxes lie in their picture; spans lie in the caption as it is read now, and no two own the same characters."""
+    for figure in figures():
+        width, height = figure.picture().size
+        assert all(min(x0, y0) >= 0 and x1 <= width and y1 <= height for _, (x0, y0, x1, y1) in figure.panels)
+        if figure.caption is None:
+            assert not figure.parts
+            continue
+        spans = sorted(span for _, own in figure.parts for span in own)
+        assert all(0 <= a < b <= len(figure.caption) for a, b in spans), figure.key
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans)), figure.key
+
+
+@pytest.mark.corpus
+@here
+@pytest.mark.parametrize(("fold", "least"), [("dev", 0.76), ("test", 0.60)])
+def test_spans_of_real_captions_are_exact(fold, least):
+    some = [(figure, figure.caption) for figure in figures(fold)]
+    given = [(figure, caption) for figure, caption in some if caption is not None]
+    found = [named_spans([(p.labels, p.own) for p in subcaptions(caption)], caption) for _, caption in given]
+    truths = [named_spans(figure.parts, caption) for figure, caption in given]
+    assert set_f1(found, truths)[2] >= least
+
+
+@pytest.mark.corpus
+@here
+def test_a_changed_caption_is_told_and_not_scored():
+    figure = next(figure for figure in figures() if figure.parts)
+    assert figure.figure_id is not None
+    assert figure.caption is not None
+    changed = dataclasses.replace(figure, caption_digest=digest(figure.caption + " "))
+    with pytest.raises(ValueError, match=figure.figure_id):
+        _ = changed.caption
+
+
+def test_measures_of_counts_spans_and_links_agree_with_counting_by_hand():
+    one, two = Found((0, 0, 10, 10), "A", 1.0), Found((20, 0, 30, 10), "B", 1.0)
+    truth = [("A", (0, 0, 10, 10)), ("B", (20, 0, 30, 10)), (None, (40, 0, 50, 10))]
+    assert links_right([one, two], [["A"], ["A"]], truth) == (1, 2)
+    assert links_right([one, two], [None, ["B"]], truth) == (1, 2)
+    assert exact_count([[one, two], [one]], [[one.box, two.box], [one.box, two.box]]) == 0.5
+    caption = "(A) Cells. (B, C) Tissue."
+    assert named_spans([(("A",), [(3, 10)]), (("B", "C"), [(18, 25)])], caption) == {
+        ("A", 4, 9), ("B", 18, 24), ("C", 18, 24)
+    }  # fmt: skip
+    assert set_f1([{("A", 4, 9), ("B", 0, 1)}], [{("A", 4, 9)}]) == (0.5, 1.0, pytest.approx(2 / 3))
