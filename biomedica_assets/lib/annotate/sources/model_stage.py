@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from biomedica_assets.lib.annotate.sources import model as learning
-from biomedica_assets.lib.annotate.sources.claims import MODEL_KEPT, MODEL_LEAST, STRONG
+from biomedica_assets.lib.annotate.sources.claims import MODEL_KEPT, MODEL_LEAST
 from biomedica_assets.lib.annotate.sources.model import Floats, LabelModel
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.errors import PermanentFailure, StoreError, WaitingFor
@@ -25,54 +25,34 @@ from biomedica_assets.lib.store.manifest import FileEntry, digest
 from biomedica_assets.lib.store.vectors import vectors_of
 from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS, IMAGES, LABEL_CLAIMS, LABEL_MODEL, MODEL_LABELS
 
-VERSION = f"1.{learning.VERSION}"
+VERSION = f"2.{learning.VERSION}"
 FOLDER = "models/labels"
 MOST = 40_000  # images that teach: 160 MB of vectors at 1 024 dimensions
 BLOCK = 16_384  # rows of a chunk in memory at a time
 _TENSORS = ("mean", "components", "weights", "offsets", "slope", "shift")
 
 
-_PLENTY = 20  # times as much as is needed; so many labels need no closer look
-
-
 def check_labels(lake: Lake) -> None:
-    """Make sure that there is something to learn, without teaching anything.
+    """Make sure that there is something to learn from, without teaching anything.
 
     Raises:
-        WaitingFor: no image of the shelves has a vector, or their sources show too little to learn any concept.
+        WaitingFor: no image of the shelves has a vector.
     """
     made = [lake.manifest(EMBEDDING_SHELF, shelf) for shelf in lake.partitions(EMBEDDING_SHELF)]
-    claimed = lake.partitions(LABEL_CLAIMS)
     if made and not any(manifest.rows for manifest in made if manifest):
         raise WaitingFor(
             "images with a vector: the label model learns from those",
             "take articles whose images the source has (`biomedica status` says what was left out and why)",
-        )
-    if not made or not claimed:
-        return
-    claims = lake.scan(LABEL_CLAIMS, claimed).drop("shelf").collect()
-    named = claims.filter(pl.col("symbol").is_in([*STRONG, "yes"])).group_by("concept_id")
-    counted = named.agg(pl.col("media_id", "article_id").n_unique())
-    least = (learning.LEAST_IMAGES * _PLENTY, learning.LEAST_ARTICLES * _PLENTY)
-    plenty = (pl.col("media_id") > least[0]) & (pl.col("article_id") > least[1])
-    if counted.filter(plenty).height < 2:
-        _enough(learning.targets(claims, load()))
-
-
-def _enough(taught: learning.Targets) -> None:
-    if not taught.concepts:
-        raise WaitingFor(
-            f"labels to learn from: {len(taught.media_ids):,} images carry some, and of no concept there are "
-            f"{learning.LEAST_IMAGES} of {learning.LEAST_ARTICLES} articles beside as many without it",
-            "take more articles, or label clusters (`biomedica annotate`)",
         )
 
 
 def stage_model(lake: Lake) -> Report:
     """Publish ``label_model`` from the claims on the sample of every shelf and the vectors of those images.
 
+    Where the sources show too little to learn any concept there is no model, and the table is empty: were that waiting,
+    a model of labels that are gone would stay, and what a data directory holds would hang on its past.
+
     Raises:
-        WaitingFor: no image that sources speak of has a vector, or they show too little to learn any concept.
         PermanentFailure: shelves were embedded by different encoders.
     """
     began, taxonomy = time.perf_counter(), load()
@@ -85,7 +65,8 @@ def stage_model(lake: Lake) -> Report:
     )  # fmt: skip
     places = _drawn(at.collect(), set(claims.filter(source="person")["media_id"]))
     taught = learning.targets(claims.filter(pl.col("media_id").is_in(places["media_id"].implode())), taxonomy)
-    _enough(taught)
+    if not taught.concepts:
+        return _nothing(lake, inputs, taxonomy.version, began)
     encoder, encoder_digest = _one_encoder(lake, shelves)
     vectors = _gathered(lake, places.join(pl.DataFrame({"media_id": taught.media_ids}), on="media_id"))
     model, p = learning.fit(vectors, taught, taxonomy)
@@ -156,7 +137,10 @@ def stage_model_labels(lake: Lake, chunk: str) -> Report:
     """
     began, taxonomy = time.perf_counter(), load()
     inputs = lake.inputs((EMBEDDINGS, chunk), (IMAGES, chunk), (LABEL_MODEL, None))
-    model, card, name = read_model(lake)
+    found_model = read_model(lake)
+    if found_model is None:
+        return _unlabelled(lake, chunk, inputs, taxonomy.version, began)
+    model, card, name = found_model
     made = lake.manifest(EMBEDDINGS, chunk)
     if made is not None and made.metrics["encoder_digest"] != card["encoder_digest"]:
         raise PermanentFailure(
@@ -204,8 +188,36 @@ def stage_model_labels(lake: Lake, chunk: str) -> Report:
     )
 
 
-def read_model(lake: Lake) -> tuple[LabelModel, dict[str, Any], str]:
-    """The current model, its card and its digest.
+def _nothing(lake: Lake, inputs: dict[str, str], version: str, began: float) -> Report:
+    """An empty ``label_model``: there is too little to learn from."""
+    manifest = lake.publish(
+        LABEL_MODEL, None, LABEL_MODEL.empty(), code_version=VERSION, inputs=inputs,
+        config={"taxonomy_version": version, "most": MOST}, n_in=0, n_out=0, metrics={"model": ""},
+    )  # fmt: skip
+    needed = f"none: no concept has {learning.LEAST_IMAGES} images of {learning.LEAST_ARTICLES} articles, and as many "
+    return Report(
+        asset=LABEL_MODEL.name, partition=None, data_version=manifest.data_version, rows=0, n_in=0, n_out=0,
+        bytes_written=manifest.bytes, seconds=time.perf_counter() - began,
+        metrics={"model": f"{needed}without it; take more articles, or label clusters", "concepts": 0},
+    )  # fmt: skip
+
+
+def _unlabelled(lake: Lake, chunk: str, inputs: dict[str, str], version: str, began: float) -> Report:
+    """``model_labels`` of a chunk where there is no model."""
+    n = lake.read(EMBEDDINGS, chunk).height
+    manifest = lake.publish(
+        MODEL_LABELS, chunk, MODEL_LABELS.empty(), code_version=VERSION, inputs=inputs,
+        config={"taxonomy_version": version}, n_in=n, n_out=n, metrics={"model": ""},
+    )  # fmt: skip
+    return Report(
+        asset=MODEL_LABELS.name, partition=chunk, data_version=manifest.data_version, rows=0, n_in=n, n_out=n,
+        bytes_written=manifest.bytes, seconds=time.perf_counter() - began,
+        metrics={"images": n, "labelled": 0, "abstained": n},
+    )  # fmt: skip
+
+
+def read_model(lake: Lake) -> tuple[LabelModel, dict[str, Any], str] | None:
+    """The current model, its card and its digest; None if there was too little to learn from.
 
     Raises:
         StoreError: there is none, or its files are damaged.
@@ -216,6 +228,8 @@ def read_model(lake: Lake) -> tuple[LabelModel, dict[str, Any], str]:
     safetensors: Any = importlib.import_module("safetensors.numpy")
     errors: Any = importlib.import_module("safetensors")
     name = str(manifest.metrics["model"])
+    if not name:
+        return None
     path = lake.root / FOLDER / f"{name}.safetensors"
     try:
         tensors = safetensors.load_file(path)

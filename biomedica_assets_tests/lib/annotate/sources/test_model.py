@@ -181,12 +181,27 @@ def test_the_stages_teach_ask_and_come_out_the_same_again_and_in_small_blocks(tm
     np.testing.assert_allclose(again["probability"], frame["probability"], atol=1e-5)
 
 
-def test_without_vectors_or_with_few_labels_it_waits_and_says_for_what(tmp_path):
+def test_few_labels_make_an_empty_model_also_after_there_were_more(tmp_path):
+    """A model of labels that are gone would make what is there hang on what was there."""
     vectors, claims, articles = world()
-    few = lake_of(tmp_path / "few", vectors, claims.filter(pl.col("media_id") < "m0010"), articles)
-    for step in (model_stage.check_labels, model_stage.stage_model):
-        with pytest.raises(WaitingFor, match="waiting for labels to learn from: 10 images carry some"):
-            step(few)
+    few = claims.filter(pl.col("media_id") < "m0010")
+    fresh = lake_of(tmp_path / "fresh", vectors, few, articles)
+    known = lake_of(tmp_path / "known", vectors, claims, articles)
+    assert model_stage.stage_model(known).rows and model_stage.stage_model_labels(known, CHUNK).rows
+    lake_of(tmp_path / "known", vectors, few, articles)
+    for lake in (fresh, known):
+        model_stage.check_labels(lake)
+        report = model_stage.stage_model(lake)
+        assert report.rows == report.metrics["concepts"] == 0 and "label clusters" in report.metrics["model"]
+        said = model_stage.stage_model_labels(lake, CHUNK)
+        assert (said.rows, said.metrics["labelled"], said.metrics["abstained"]) == (0, 0, said.n_in)
+        assert gather(lake, CHUNK, TAXONOMY).height == 0
+    for table, partition in ((LABEL_MODEL, None), (MODEL_LABELS, CHUNK)):
+        assert fresh.version(table, partition) == known.version(table, partition)
+
+
+def test_without_vectors_it_waits_and_says_for_what(tmp_path):
+    vectors, claims, articles = world()
     none = lake_of(tmp_path / "none", vectors[:0], claims.head(0), articles.head(0))
     with pytest.raises(WaitingFor, match="waiting for images with a vector"):
         model_stage.check_labels(none)
