@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from biomedica_assets.lib.annotate import audit, consensus, panels, simulate
+from biomedica_assets.lib.annotate import audit, consensus, draws, panels, simulate
 from biomedica_assets.lib.annotate.agreement import stage_agreement
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import SETS
@@ -151,7 +151,9 @@ def main() -> None:
         print("alpha: " + ", ".join(f"{k.removeprefix('alpha_')} {v:.2f}" for k, v in alphas.items() if v is not None))
         print(f"{len(disputed)} clusters were disputed and settled; {sum(m for _, m in right.values())} are mixed")
         raw = lake.read(FIGURE_LABELS, CHUNK)
-        drawn = audit.sample(raw, args.audit, args.seed)["media_id"].to_list()
+        lots = draws.draw([raw], args.audit, args.seed)
+        draws.record(lake.root, lots)
+        drawn = lots.images["media_id"].to_list()
         auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
         simulate.cast(box, simulate.vote_on_images(truth, drawn, auditor, model, taxonomy, seed=args.seed))
         collect_votes(lake)

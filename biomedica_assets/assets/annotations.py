@@ -3,12 +3,14 @@
 from biomedica_assets.assets.declare import Step, reported, table_asset
 from biomedica_assets.lib.annotate import agreement, audit, consensus
 from biomedica_assets.lib.annotate import panels as detector
+from biomedica_assets.lib.annotate.sources import stage as labelling
 from biomedica_assets.lib.annotate.taxonomy import model as vocabulary
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     ANNOTATOR_AGREEMENT,
     ANNOTATOR_CONFUSION,
+    AUDITED_LABELS,
     CAPTIONS,
     CLUSTER_MODEL,
     CLUSTERS,
@@ -83,13 +85,24 @@ def panels(step: Step) -> Report:
     made_from=(CLUSTERS, PANELS, ANNOTATIONS, EXPERT_VOTES),
 )
 def label_verdicts(step: Step) -> Report:
-    """Labels of audited images held against what people said of the same images."""
+    """What clusters and the panel detector say of audited images, held against what people said of them."""
     return audit.stage_verdicts(step.data, step.partition)
 
 
-@table_asset(LABEL_AUDIT, group="annotations", version=audit.VERSION, made_from=(LABEL_VERDICTS,))
+@table_asset(
+    AUDITED_LABELS,
+    group="annotations",
+    version=audit.VERSION,
+    made_from=(IMAGES, PANELS, EXPERT_VOTES, *labelling.WITHOUT),
+)
+def audited_labels(step: Step) -> Report:
+    """Labels that audited images would have had nobody looked at them, held against what people said of them."""
+    return audit.stage_audited(step.data, step.partition)
+
+
+@table_asset(LABEL_AUDIT, group="annotations", version=audit.VERSION, made_from=(AUDITED_LABELS,))
 def label_audit(step: Step) -> Report:
-    """Precision of propagated labels on images that people judged one by one, with Wilson intervals."""
+    """Precision and recall of labels, from images drawn for people and weighted by how likely each was drawn."""
     return audit.stage_audit(step.data)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomedica_assets import configs, instance, settings
+from biomedica_assets.lib.annotate import draws
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.exchange import released, take_in
 from biomedica_assets.lib.annotate.taxonomy.model import load as load_taxonomy
@@ -106,6 +107,7 @@ def _plant_votes(release: Path, values: Settings, dagster_instance: dg.DagsterIn
 
     lake, taxonomy = Lake(values.data_dir), load_taxonomy()
     votes = scan(release, EXPERT_VOTES).collect()
+    draws.plant(lake.root, votes, values.seed)
     found = released.import_rows(votes, taxonomy)
     if left_out := take_in(BallotBox(lake.root, taxonomy), found).rejects:
         raise PermanentFailure(f"a vote of {release} is none today: {left_out[0].message}")

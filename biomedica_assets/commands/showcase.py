@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,11 @@ import yaml
 from biomedica_assets import test_sets
 from biomedica_assets.commands.annotate import collect
 from biomedica_assets.console import bar
-from biomedica_assets.lib.annotate import audit, consensus, simulate
+from biomedica_assets.lib.annotate import consensus, draws, simulate
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.form import SETS
 from biomedica_assets.lib.annotate.tally import current_model
+from biomedica_assets.lib.annotate.tasks import draw_audit
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.demo import Truth, load_truth, write_mirror
 from biomedica_assets.lib.demo.draw import KINDS
@@ -51,7 +51,6 @@ PUBMED = "source_pubmed"
 """Folder of the invented PubMed, in the layout of NLM's server, below the data directory."""
 
 AUDITED_PER_LABEL = 10
-AUDITED = "demo_audited.json"
 HELD_OUT = (0.1, 0.2)
 """Shares of the articles for validation and test."""
 
@@ -117,6 +116,7 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
     yield [
         "annotations",
         "label_verdicts",
+        "audited_labels",
         "label_audit",
         "label_calibration",
         "label_claims",
@@ -133,12 +133,9 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
 
 def _audited(lake: Lake, seed: int) -> list[str]:
     """Images that the auditor judges: drawn once, since the labels they are drawn from follow the auditor's votes."""
-    path, labels = lake.root / AUDITED, lake.scan(FIGURE_LABELS).collect()
-    drawn: list[str] = json.loads(path.read_bytes()) if path.exists() else []
-    if not drawn or not set(drawn) <= set(labels["media_id"]):
-        drawn = audit.sample(labels, AUDITED_PER_LABEL, seed)["media_id"].to_list()
-        atomic.write_bytes(path, json.dumps(drawn).encode())
-    return drawn
+    recorded = draws.inclusion_of(lake.root)
+    known = set(lake.scan(IMAGES).select("media_id").collect()["media_id"])
+    return sorted(recorded) if recorded and set(recorded) <= known else draw_audit(lake, AUDITED_PER_LABEL, seed)
 
 
 def image_truth(lake: Lake, truth: Truth, taxonomy: Taxonomy) -> pl.DataFrame:

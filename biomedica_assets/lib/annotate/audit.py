@@ -1,242 +1,252 @@
-"""What people's verdicts on a sample of images say about propagated labels: precision with intervals, calibration.
+"""What people's verdicts on a sample of images say about labels: precision and recall with intervals, calibration.
 
-Belongs here: the audit sample, its estimates, and the map from raw confidence to precision. Audited images are labelled
-blind, with the same form as clusters; they are compared with what propagation alone would have said, since in
-``figure_labels`` the person's answer has won.
+Belongs here: labels held against what people said, the estimates, and the map from raw confidence to precision.
+Audited images are labelled blind, with the same form as clusters; they are compared with the labels that they would
+have had nobody looked at them, since in ``figure_labels`` the person's answer has won. Each counts as one over the
+probability with which it was drawn (``draws``); images that were picked by hand are judged, but speak for no others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from biomedica_assets.lib.annotate.consensus import Rules, settle
-from biomedica_assets.lib.annotate.form import QUESTIONS, SETS, SINGLE_CHOICE
-from biomedica_assets.lib.annotate.labels import coherent, correct_panels, propagate
+from biomedica_assets.lib.annotate.estimates import share, typical
+from biomedica_assets.lib.annotate.form import QUESTIONS, SINGLE_CHOICE
+from biomedica_assets.lib.annotate.labels import propagate
+from biomedica_assets.lib.annotate.sources import stage as labelling
 from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
+from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.tables import (
     ANNOTATIONS,
+    AUDITED_LABELS,
     CLUSTERS,
+    EXPERT_VOTES,
+    IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
     LABEL_VERDICTS,
     PANELS,
+    Table,
 )
 
-VERSION = "1"
+VERSION = "2"
 MIN_FOR_CALIBRATION = 30  # fewer verdicts than this make an isotonic fit of noise; the raw confidence stays
+WHOLE = "all"
+PROPAGATED, DETECTOR = "propagated", "detector"
+"""Variants of ``label_verdicts``."""
 
 
-def sample(labels: pl.DataFrame, per_label: int, seed: int) -> pl.DataFrame:
-    """Draw images per label for people to judge.
-
-    Args:
-        labels: ``figure_labels``, any number of chunks.
-        per_label: images per (question, concept); fewer if the label is rarer.
-        seed: of the draw. Each image has its own place in it, so further chunks never reshuffle it.
-
-    Returns:
-        media_id, reasons (list of "question:concept"), sorted by media_id; an image is drawn once though several labels
-        ask for it.
-    """
-    parts: list[pl.DataFrame] = []
-    for question in QUESTIONS:
-        one = labels.select("media_id", concept=pl.col(question)).drop_nulls()
-        parts.append(one.explode("concept", empty_as_null=False) if question in SETS else one)
-        parts[-1] = parts[-1].with_columns(reason=pl.lit(f"{question}:") + pl.col("concept")).drop("concept")
-    wanted = pl.concat(parts)
-    ids = wanted["media_id"].unique()
-    order = pl.DataFrame({"media_id": ids, "_place": [_place(i, seed) for i in ids]})
-    drawn = wanted.join(order, on="media_id").sort("reason", "_place").group_by("reason").head(per_label)
-    return drawn.group_by("media_id").agg(reasons=pl.col("reason").sort()).sort("media_id")
-
-
-def _place(media_id: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{media_id}".encode()).hexdigest()
-
-
-def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
+def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy, *, confidence: str) -> pl.DataFrame:
     """Hold labels against what people said of the same images.
 
     Args:
-        labels: from ``propagate`` (and ``correct_panels``), before people overrule.
+        labels: ``figure_labels`` or some of its questions, before people overrule.
         votes: active audit rows of ``expert_votes``.
         taxonomy: the vocabulary.
+        confidence: which columns hold the confidence: ``raw`` or ``confidence``.
 
     Returns:
-        media_id, question, concept_id, raw (f32, null for the panel detector), correct (bool), simulated: one row per
-        label of an image whose question people settled.
+        media_id, question, concept_id, labelled, shown (bool), confidence (f32, null if not given), inclusion (f32),
+        simulated, provenance: one row per label of an image whose question people settled, and per label that they
+        miss.
     """
     rows: list[dict[str, object]] = []
     by_image = {str(row["media_id"]): row for row in labels.iter_rows(named=True)}
+    asked = [question for question in QUESTIONS if question in labels.columns]
     mine = votes.filter(pl.col("media_id").is_in(list(by_image))).sort("media_id", "vote_id")
     for (media_id,), group in mine.group_by("media_id", maintain_order=True):
         label = by_image[str(media_id)]
-        simulated = bool((group["source"] == "simulated").any())
+        said: dict[str, object] = {"media_id": media_id, "inclusion": group["inclusion"].max()}
+        said["simulated"] = bool((group["source"] == "simulated").any())
         for question, outcome in settle(list(group.iter_rows(named=True)), Rules(min_votes=1), taxonomy).items():
-            if question not in QUESTIONS or outcome.status != "agreed" or label[question] is None:
+            if question not in asked or outcome.status != "agreed":
                 continue
-            given = [label[question]] if question in SINGLE_CHOICE else list(label[question])
-            for concept in given:
-                row: dict[str, object] = {
-                    "media_id": media_id,
-                    "question": question,
-                    "concept_id": concept,
-                    "raw": label[f"{question}_raw"],
-                    "correct": concept in outcome.answer,
-                    "simulated": simulated,
-                }
-                rows.append(row)
-    schema = {"media_id": pl.String, "question": pl.String, "concept_id": pl.String, "raw": pl.Float32}
-    return pl.DataFrame(rows, schema={**schema, "correct": pl.Boolean, "simulated": pl.Boolean}, orient="row")
+            given = _given(label, question)
+            for concept in sorted(given | set(outcome.answer)):
+                row = {"question": question, "concept_id": concept, "labelled": concept in given}
+                if concept in given:
+                    row["confidence"] = label[f"{question}_{confidence}"]
+                    row["provenance"] = label[f"{question}_provenance"]
+                rows.append(said | row | {"shown": concept in outcome.answer})
+    return AUDITED_LABELS.frame(rows)
 
 
-def precision(judged: pl.DataFrame) -> pl.DataFrame:
-    """Precision per label and per question with the 95 % Wilson interval, in the schema of ``label_audit``."""
-    if not judged.height:
-        return LABEL_AUDIT.empty()
-    proportion: Any = importlib.import_module("statsmodels.stats.proportion")  # takes seconds to import
-    whole = judged.with_columns(concept_id=pl.lit("all"))
-    counted = (
-        pl.concat([judged, whole])
-        .group_by("question", "concept_id")
-        .agg(
-            n=pl.len().cast(pl.Int32),
-            n_correct=pl.col("correct").sum().cast(pl.Int32),
-            simulated=pl.col("simulated").any(),
-        )
-    )
+def _given(label: dict[str, Any], question: str) -> set[str]:
+    if label[question] is None:
+        return set()
+    return {label[question]} if question in SINGLE_CHOICE else set(label[question])
+
+
+def estimate(judged: pl.DataFrame) -> pl.DataFrame:
+    """Precision and recall per label and per question with 95 % intervals, in the schema of ``label_audit``.
+
+    Args:
+        judged: rows of ``audited_labels``; those without ``inclusion`` are not counted.
+    """
+    drawn = judged.drop_nulls("inclusion")
     rows: list[dict[str, object]] = []
-    for row in counted.iter_rows(named=True):
-        low, high = proportion.proportion_confint(row["n_correct"], row["n"], alpha=0.05, method="wilson")
-        rows.append({**row, "precision": row["n_correct"] / row["n"], "low": float(low), "high": float(high)})
-    return LABEL_AUDIT.frame(rows).sort("question", "concept_id")
+    for (question,), mine in drawn.group_by("question", maintain_order=True):
+        weights = 1 / mine.unique("media_id", keep="first", maintain_order=True)["inclusion"].to_numpy()
+        unseen = typical(weights.astype(np.float64))
+        parts: list[tuple[object, pl.DataFrame]] = [(WHOLE, mine)]
+        parts += [(concept, one) for (concept,), one in mine.group_by("concept_id", maintain_order=True)]
+        rows += [{"question": question, "concept_id": concept} | _counted(one, unseen) for concept, one in parts]
+    return LABEL_AUDIT.frame(rows).sort(LABEL_AUDIT.key)
+
+
+def _counted(rows: pl.DataFrame, unseen: float) -> dict[str, object]:
+    """Estimates of one label, or of all of a question; several labels of an image are one observation."""
+    right = pl.col("labelled") & pl.col("shown")
+    images = rows.group_by("media_id", maintain_order=True).agg(
+        right=right.sum(), labelled=pl.col("labelled").sum(), shown=pl.col("shown").sum(), w=pl.col("inclusion").first()
+    )
+    good, labelled, shown, inclusion = (
+        images[name].cast(pl.Float64).to_numpy() for name in ("right", "labelled", "shown", "w")
+    )
+    precision, recall = share(good, labelled, 1 / inclusion), share(good, shown, 1 / inclusion, unseen=unseen)
+    found: dict[str, object] = {"n": int(labelled.sum()), "n_correct": int(good.sum()), "n_shown": int(shown.sum())}
+    found |= {"precision": precision.value, "low": precision.low, "high": precision.high}
+    found |= {"recall": recall.value, "recall_low": recall.low, "recall_high": recall.high}
+    return found | {"simulated": bool(rows["simulated"].any())}
 
 
 def calibrate(judged: pl.DataFrame, min_verdicts: int = MIN_FOR_CALIBRATION) -> pl.DataFrame:
     """Fit a rising map from raw confidence to precision per question, in the schema of ``label_calibration``.
 
-    Isotonic regression (Barlow et al. 1972) over single verdicts. Questions with fewer than ``min_verdicts`` get none.
+    Isotonic regression (Barlow et al. 1972) over single verdicts, each weighted by one over the probability with which
+    its image was drawn. Questions with fewer than ``min_verdicts`` get none.
     """
     rows: list[dict[str, object]] = []
+    given = judged.filter("labelled").drop_nulls(["confidence", "inclusion"])
     for question in QUESTIONS:
-        mine = judged.filter(pl.col("question") == question).drop_nulls("raw").sort("raw", "media_id", "concept_id")
+        mine = given.filter(pl.col("question") == question).sort("confidence", "media_id", "concept_id")
         if mine.height < min_verdicts:
             continue
         isotonic: Any = importlib.import_module("sklearn.isotonic")
         fit = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-        fit.fit(mine["raw"].to_numpy(), mine["correct"].cast(pl.Float64).to_numpy())
+        raw, shown, weight = mine["confidence"], mine["shown"].cast(pl.Float64), 1 / mine["inclusion"].cast(pl.Float64)
+        fit.fit(raw.to_numpy(), shown.to_numpy(), sample_weight=weight.to_numpy())
         raws: list[float] = fit.X_thresholds_.tolist()
         knots = zip(raws, fit.y_thresholds_.tolist(), strict=True)
-        for knot, (raw, confidence) in enumerate(knots):
+        for knot, (one, confidence) in enumerate(knots):
             row: dict[str, object] = {"question": question, "knot": knot, "n": mine.height}
-            rows.append(row | {"raw": raw, "confidence": confidence})
+            rows.append(row | {"raw": one, "confidence": confidence})
     return LABEL_CALIBRATION.frame(rows).sort("question", "knot")
 
 
 def stage_verdicts(lake: Lake, shelf: str) -> Report:
-    """Publish ``label_verdicts`` of one shelf: what audit votes say of the labels its chunks' images would get."""
-    taxonomy, (votes, votes_input) = load(), read_votes(lake)
+    """Publish ``label_verdicts`` of one shelf: what audit votes say of sources that can be corrected."""
+    taxonomy, (votes, votes_input) = load(), _audit_votes(lake)
     mine = {table: [c for c in lake.partitions(table) if shelf_of_chunk(c) == shelf] for table in (CLUSTERS, PANELS)}
     inputs = lake.inputs((ANNOTATIONS, None), *((table, chunk) for table, chunks in mine.items() for chunk in chunks))
-    votes = votes.filter(pl.col("status") == "active", pl.col("task") == "audit")
     ids = votes["media_id"].drop_nulls().unique().implode()
     rows = lake.scan(CLUSTERS, mine[CLUSTERS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
-    seen = lake.scan(PANELS, mine[PANELS]).filter(pl.col("media_id").is_in(ids)).collect()
+    seen = lake.scan(PANELS, mine[PANELS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
     annotations = lake.read(ANNOTATIONS, None).filter(pl.col("cluster_model").is_in(rows["model"].unique().implode()))
-    labels = propagate(rows, annotations, {})
-    variants = {"propagated": labels, "corrected": coherent(correct_panels(labels, seen), taxonomy)}
-    judged = [verdicts(f, votes, taxonomy).with_columns(variant=pl.lit(name)) for name, f in variants.items()]
-    frame = pl.concat(judged).select(LABEL_VERDICTS.schema.names()).sort(LABEL_VERDICTS.key)
-    manifest = lake.publish(
-        LABEL_VERDICTS,
-        shelf,
-        frame,
-        code_version=VERSION,
-        inputs=votes_input | inputs,
-        config={"taxonomy_version": taxonomy.version},
-        n_in=frame.height,
-        n_out=frame.height,
+    detected = seen.select(
+        "media_id",
+        "panel_type",
+        panel_type_raw=pl.max_horizontal("p_multiple", 1 - pl.col("p_multiple")).cast(pl.Float32),
+        panel_type_provenance=pl.lit("model"),
     )
-    return Report(
-        asset=LABEL_VERDICTS.name,
-        partition=shelf,
-        data_version=manifest.data_version,
-        rows=frame.height,
-        n_in=frame.height,
-        n_out=frame.height,
-        bytes_written=manifest.bytes,
-        metrics={"images": frame["media_id"].n_unique()},
-        preview=tuple(frame.head(10).iter_rows(named=True)),
-    )
+    variants = {PROPAGATED: propagate(rows, annotations, {}), DETECTOR: detected}
+    parts = [
+        verdicts(labels, votes, taxonomy, confidence="raw").with_columns(variant=pl.lit(name))
+        for name, labels in variants.items()
+    ]
+    frame = pl.concat(parts).select(LABEL_VERDICTS.schema.names()).sort(LABEL_VERDICTS.key)
+    return _publish(lake, LABEL_VERDICTS, shelf, frame, votes_input | inputs)
 
 
-def _all_verdicts(lake: Lake, variant: str) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Verdicts of all shelves, and their entries for a manifest."""
-    shelves = lake.partitions(LABEL_VERDICTS)
-    inputs = lake.inputs(*((LABEL_VERDICTS, shelf) for shelf in shelves))
-    judged = lake.scan(LABEL_VERDICTS, shelves).filter(pl.col("variant") == variant).drop("variant", "shelf").collect()
-    return judged, inputs
+def stage_audited(lake: Lake, shelf: str) -> Report:
+    """Publish ``audited_labels`` of one shelf: what audit votes say of the labels that images have without them.
+
+    How far each source is trusted was counted with these votes, too: a handful of numbers from all of them, so that
+    what is measured is a little better than what other images have.
+    """
+    taxonomy, (votes, votes_input) = load(), _audit_votes(lake)
+    ids = votes["media_id"].drop_nulls().unique()
+    inputs, parts = dict(votes_input), [AUDITED_LABELS.empty()]
+    for chunk in (c for c in lake.partitions(PANELS) if shelf_of_chunk(c) == shelf):
+        inputs |= labelling.inputs_of(lake, chunk)
+        if lake.read_lazy(IMAGES, chunk).filter(pl.col("media_id").is_in(ids.implode())).head(1).collect().height:
+            labels, _ = labelling.label_chunk(lake, chunk, EXPERT_VOTES.empty(), taxonomy)
+            mine = labels.filter(pl.col("media_id").is_in(ids.implode()))
+            parts.append(verdicts(mine, votes, taxonomy, confidence="confidence"))
+    return _publish(lake, AUDITED_LABELS, shelf, pl.concat(parts).sort(AUDITED_LABELS.key), inputs)
+
+
+def _audit_votes(lake: Lake) -> tuple[pl.DataFrame, dict[str, str]]:
+    votes, inputs = read_votes(lake)
+    return votes.filter(pl.col("status") == "active", pl.col("task") == "audit"), inputs
+
+
+def _publish(lake: Lake, table: Table, shelf: str, frame: pl.DataFrame, inputs: dict[str, str]) -> Report:
+    config = {"taxonomy_version": load().version}
+    manifest = _written(lake, table, shelf, frame, inputs, config, frame.height)
+    by_hand = frame.filter(pl.col("inclusion").is_null())["media_id"].n_unique()
+    metrics = {"images": frame["media_id"].n_unique(), "images_not_drawn_by_lot": by_hand}
+    return _report(manifest, frame, frame.height, metrics, frame.head(10))
+
+
+def _all_shelves(lake: Lake, table: Table) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Rows of all shelves, and their entries for a manifest."""
+    shelves = lake.partitions(table)
+    inputs = lake.inputs(*((table, shelf) for shelf in shelves))
+    return lake.scan(table, shelves).drop("shelf").collect().sort(table.key), inputs
 
 
 def stage_audit(lake: Lake) -> Report:
-    """Publish ``label_audit``: precision of labels as an image without human verdict would get them."""
-    judged, inputs = _all_verdicts(lake, "corrected")
-    frame = precision(judged)
-    manifest = lake.publish(
-        LABEL_AUDIT,
-        None,
-        frame,
-        code_version=VERSION,
-        inputs=inputs,
-        config={},
-        n_in=judged.height,
-        n_out=judged.height,
-    )
-    whole = frame.filter(pl.col("concept_id") == "all")
-    return Report(
-        asset=LABEL_AUDIT.name,
-        partition=None,
-        data_version=manifest.data_version,
-        rows=frame.height,
-        n_in=judged.height,
-        n_out=judged.height,
-        bytes_written=manifest.bytes,
-        metrics={f"precision_{q}": p for q, p in whole.select("question", "precision").iter_rows()}
-        | {"verdicts": judged.height, "simulated": bool(frame["simulated"].any())},
-        preview=tuple(frame.sort("n", descending=True).head(12).iter_rows(named=True)),
-    )
+    """Publish ``label_audit``: how right labels are, and how many they miss, on images that nobody looked at."""
+    judged, inputs = _all_shelves(lake, AUDITED_LABELS)
+    frame = estimate(judged)
+    manifest = _written(lake, LABEL_AUDIT, None, frame, inputs, {}, judged.height)
+    metrics: dict[str, Any] = {"verdicts": judged.height, "simulated": bool(frame["simulated"].any())}
+    metrics["images_not_drawn_by_lot"] = judged.filter(pl.col("inclusion").is_null())["media_id"].n_unique()
+    for row in frame.filter(concept_id=WHOLE).iter_rows(named=True):
+        for name, low, high in (("precision", "low", "high"), ("recall", "recall_low", "recall_high")):
+            if row[name] is not None:
+                metrics[f"{name}_{row['question']}"] = row[name]
+                metrics[f"{name}_{row['question']}_95"] = f"{row[low]:.3f} to {row[high]:.3f}"
+    return _report(manifest, frame, judged.height, metrics, frame.sort("n", descending=True).head(12))
 
 
 def stage_calibration(lake: Lake, *, min_verdicts: int = MIN_FOR_CALIBRATION) -> Report:
     """Publish ``label_calibration`` from the audit; ``figure_labels`` uses it when it is there."""
-    judged, inputs = _all_verdicts(lake, "propagated")
+    judged, inputs = _all_shelves(lake, LABEL_VERDICTS)
+    judged = judged.filter(variant=PROPAGATED)
     frame = calibrate(judged, min_verdicts)
-    manifest = lake.publish(
-        LABEL_CALIBRATION,
-        None,
-        frame,
-        code_version=VERSION,
-        inputs=inputs,
-        config={"min_verdicts": min_verdicts},
-        n_in=judged.height,
-        n_out=judged.height,
-    )
+    manifest = _written(lake, LABEL_CALIBRATION, None, frame, inputs, {"min_verdicts": min_verdicts}, judged.height)
+    metrics = {"verdicts": judged.height, "questions_calibrated": frame["question"].n_unique()}
+    return _report(manifest, frame, judged.height, metrics, frame.head(12))
+
+
+def _written(
+    lake: Lake, table: Table, partition: str | None, frame: pl.DataFrame, inputs: dict[str, str], config: Any, n: int
+) -> Manifest:
+    return lake.publish(
+        table, partition, frame, code_version=VERSION, inputs=inputs, config=config, n_in=n, n_out=n
+    )  # fmt: skip
+
+
+def _report(manifest: Manifest, frame: pl.DataFrame, n: int, metrics: Any, preview: pl.DataFrame) -> Report:
     return Report(
-        asset=LABEL_CALIBRATION.name,
-        partition=None,
+        asset=manifest.asset,
+        partition=manifest.partition,
         data_version=manifest.data_version,
         rows=frame.height,
-        n_in=judged.height,
-        n_out=judged.height,
+        n_in=n,
+        n_out=n,
         bytes_written=manifest.bytes,
-        metrics={"verdicts": judged.height, "questions_calibrated": frame["question"].n_unique()},
-        preview=tuple(frame.head(12).iter_rows(named=True)),
+        metrics=metrics,
+        preview=tuple(preview.iter_rows(named=True)),
     )

@@ -7,10 +7,12 @@ here writes the table from the vote files; equal files give an equal data versio
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import polars as pl
 
 from biomedica_assets.lib.annotate.ballots import BallotBox, votes_digest
+from biomedica_assets.lib.annotate.draws import inclusion_of
 from biomedica_assets.lib.annotate.form import QUESTIONS, SETS
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.annotate.votes import Vote
@@ -19,11 +21,17 @@ from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CLUSTER_MODEL, EXPERT_VOTES
 
-VERSION = "1"
+VERSION = "2"
 
 
-def votes_frame(votes: list[tuple[Vote, str]]) -> pl.DataFrame:
-    """Votes with their status (``BallotBox.with_status``) in the schema of ``expert_votes``, sorted by vote id."""
+def votes_frame(votes: list[tuple[Vote, str]], inclusion: Mapping[str, float] | None = None) -> pl.DataFrame:
+    """Votes in the schema of ``expert_votes``, sorted by vote id.
+
+    Args:
+        votes: with their status (``BallotBox.with_status``).
+        inclusion: media_id -> probability with which an image was drawn for the audit.
+    """
+    drawn = inclusion or {}
     rows: list[dict[str, object]] = []
     for vote, status in votes:
         row: dict[str, object] = {name: getattr(vote, name, None) for name in EXPERT_VOTES.schema}
@@ -33,6 +41,7 @@ def votes_frame(votes: list[tuple[Vote, str]]) -> pl.DataFrame:
         row |= {q: answer.one(q) if q not in SETS else None for q in QUESTIONS}
         row |= {q: list(answer.given(q)) for q in SETS if q in answer.concepts}
         row |= {"mixed": answer.mixed, "cant_tell": answer.cant_tell, "comment": answer.comment, "status": status}
+        row |= {"inclusion": drawn.get(vote.media_id or "") if vote.task == "audit" else None}
         rows.append(row)
     return EXPERT_VOTES.frame(rows).sort("vote_id")
 
@@ -65,7 +74,7 @@ def collect_votes(lake: Lake) -> Report:
     """
     taxonomy = load()
     box = BallotBox(lake.root, taxonomy)
-    frame = votes_frame(box.with_status())
+    frame = votes_frame(box.with_status(), inclusion_of(lake.root))
     rejects = box.rejects()
     n_out = len(box.votes())
     digest = votes_digest(lake.root)

@@ -1,7 +1,7 @@
 """Who labels which cluster, and what is shown: assignment with overlap, the order of work, the pictures of an item.
 
 The pictures of a cluster are those of its contact sheet (table ``contact_sheets``: central, random, border, seeded);
-the audit draws single images (``audit.sample``). Assignment is a pure function of names, seed and overlap, so nothing
+the audit draws single images (``draws``). Assignment is a pure function of names, seed and overlap, so nothing
 has to be stored and a crash loses nothing.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from biomedica_assets.lib.annotate import draws
+from biomedica_assets.lib.annotate.form import QUESTIONS
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import CAPTIONS, CONTACT_SHEETS, FIGURE_LABELS, IMAGES
@@ -120,10 +122,11 @@ def read_sheets(lake: Lake, audit: Sequence[str] = ()) -> Sheets:
 
 
 def draw_audit(lake: Lake, per_label: int, seed: int) -> list[str]:
-    """Images to audit, from whatever ``figure_labels`` there are; empty before labels exist."""
-    from biomedica_assets.lib.annotate.audit import sample
-
-    if not per_label or not lake.partitions(FIGURE_LABELS):
+    """Draw images to audit from whatever ``figure_labels`` there are, and record the draw; none before labels exist."""
+    chunks = lake.partitions(FIGURE_LABELS)
+    if not per_label or not chunks:
         return []
-    drawn = sample(lake.scan(FIGURE_LABELS).collect(), per_label, seed)["media_id"].to_list()
-    return sorted(drawn, key=lambda media_id: (_hash(seed, "audit", media_id), media_id))
+    parts = (lake.read_lazy(FIGURE_LABELS, chunk).select("media_id", *QUESTIONS).collect() for chunk in chunks)
+    drawn = draws.draw(parts, per_label, draws.seed_of(lake.root, seed))
+    draws.record(lake.root, drawn)
+    return sorted(drawn.images["media_id"], key=lambda media_id: (_hash(seed, "audit", media_id), media_id))

@@ -65,11 +65,23 @@ def labels(release: Path) -> Statistic:
 
 
 def audit(release: Path) -> Statistic:
-    """What people said of single images that carry propagated labels: precision by question."""
+    """How right labels are and how many they miss, by question, estimated from images that people looked at."""
     rows = scan(release, LABEL_AUDIT).filter(concept_id="all").sort("question")
     frame = rows.select(
         "question", pl.col("n").alias("looked at"), pl.col("n_correct").alias("right"),
-        *(pl.col(name).cast(pl.Float64()).round(2) for name in ("precision", "low", "high")), "simulated",
+        _share("precision", "low", "high"), pl.col("n_shown").alias("shown"),
+        _share("recall", "recall_low", "recall_high"), "simulated",
     ).collect()  # fmt: skip
-    note = "Precision with its 95 % Wilson interval; by label in the table label_audit. Nothing here is about recall."
+    note = (
+        "Of labels as images have them at which nobody looked; by label in the table label_audit. Images were drawn by "
+        "lot, those with rare labels oftener; each counts as one over its probability, so shares speak of all images "
+        "while counts do not. In brackets the 95 % interval: Wilson's, with the effective number of images."
+    )
     return Statistic("label_audit", "How right labels are", note, frame)
+
+
+def _share(name: str, low: str, high: str) -> pl.Expr:
+    """A share with its interval in words, null without one."""
+    return pl.format("{} ({} to {})", *(pl.col(part).cast(pl.Float64).round(2) for part in (name, low, high))).alias(
+        name
+    )

@@ -52,6 +52,7 @@ EXPERT_VOTES = Table(
         _c("taxonomy_version", S, "version of the vocabulary offered"),
         _c("guideline_version", S, "version of the guideline in force"),
         _c("status", S, "active, replaced (by a later vote of the same person) or withdrawn"),
+        _c("inclusion", F32, "audit: probability with which the image was drawn; null if it was not by lot", null=True),
     ),
 )
 
@@ -122,35 +123,56 @@ PANELS = Table(
     ),
 )
 
+_HELD_AGAINST_PEOPLE = (
+    _c("media_id", S, "audited image", src="expert_votes.media_id"),
+    _c("question", S, "question of the form"),
+    _c("concept_id", S, "label that it would get, that people say it shows, or both", src="expert_votes.vote_id"),
+    _c("labelled", BOOL, "whether the image would get the label"),
+    _c("shown", BOOL, "whether people say that it shows it", src="expert_votes.vote_id"),
+    _c("confidence", F32, "of the label, before calibration where there is one; null if not given", null=True),
+    _c("inclusion", F32, "probability with which the image was drawn; null if not by lot", null=True),
+    _c("simulated", BOOL, "true if the verdict was simulated", src="expert_votes.source"),
+)
+
 LABEL_VERDICTS = Table(
     "label_verdicts",
-    "Labels of audited images held against what people said of the same images, one label a row.",
+    "What sources that can be corrected say of audited images, held against what people said of the same images.",
     "shelf",
     ("variant", "media_id", "question", "concept_id"),
     (
-        _c("variant", S, "propagated (by the cluster alone) or corrected (by the panel detector too)"),
-        _c("media_id", S, "audited image", src="expert_votes.media_id"),
-        _c("question", S, "question of the form"),
-        _c("concept_id", S, "label the image would get", src="annotations.answer panels.panel_type"),
-        _c("raw", F32, "its raw confidence; null if it is the panel detector's", null=True, src="clusters.distance"),
-        _c("correct", BOOL, "whether people agree with it", src="expert_votes.vote_id"),
-        _c("simulated", BOOL, "true if the verdict was simulated", src="expert_votes.source"),
+        _c("variant", S, "propagated: by the cluster alone; detector: by the panel detector", src="panels.panel_type"),
+        *_HELD_AGAINST_PEOPLE,
+    ),
+)
+
+AUDITED_LABELS = Table(
+    "audited_labels",
+    "Labels that audited images would have had nobody looked at them, held against what people said of them.",
+    "shelf",
+    ("media_id", "question", "concept_id"),
+    (
+        *_HELD_AGAINST_PEOPLE,
+        _c("provenance", S, "where the label comes from, as in figure_labels; null if not given", null=True),
     ),
 )
 
 LABEL_AUDIT = Table(
     "label_audit",
-    "What image-level verdicts of people say about propagated labels: precision per label with its interval.",
+    "How right labels are and how many they miss, estimated for all images from those that were drawn for people.",
     "none",
     ("question", "concept_id"),
     (
         _c("question", S, "question of the form"),
         _c("concept_id", S, "label; 'all' for the question as a whole"),
-        _c("n", I32, "audited images that carry the label"),
-        _c("n_correct", I32, "of these, images for which people agree with it"),
-        _c("precision", F32, "share correct"),
-        _c("low", F32, "lower end of the 95 % Wilson interval"),
-        _c("high", F32, "upper end of the 95 % Wilson interval"),
+        _c("n", I32, "audited labels: times that a judged image would carry it", src="audited_labels.labelled"),
+        _c("n_correct", I32, "of these, those with which people agree", src="audited_labels.shown"),
+        _c("precision", F32, "share correct among all images; null if none was judged", null=True),
+        _c("low", F32, "lower end of the 95 % interval", null=True),
+        _c("high", F32, "upper end of the 95 % interval", null=True),
+        _c("n_shown", I32, "times that a judged image shows it", src="audited_labels.shown"),
+        _c("recall", F32, "share of those that carry the label, among all images; null likewise", null=True),
+        _c("recall_low", F32, "lower end of the 95 % interval", null=True),
+        _c("recall_high", F32, "upper end of the 95 % interval", null=True),
         _c("simulated", BOOL, "true if any verdict was simulated"),
     ),
 )

@@ -10,12 +10,14 @@ from biomedica_assets.lib.annotate.consensus import Rules, consensus, stage_anno
 from biomedica_assets.lib.annotate.panels import stage_panels
 from biomedica_assets.lib.annotate.sources.stage import stage_labels
 from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
+from biomedica_assets.lib.annotate.tasks import draw_audit
 from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     ANNOTATOR_CONFUSION,
+    AUDITED_LABELS,
     CLUSTERS,
     FIGURE_LABELS,
     LABEL_AUDIT,
@@ -166,48 +168,67 @@ def test_labels_do_not_depend_on_the_order_of_images_or_votes():
 # ---- the audit
 
 
-def test_wilson_interval_equals_the_published_value():
+def held(rows, **more) -> pl.DataFrame:
+    """Rows of ``audited_labels``: (media_id, concept, labelled, shown, inclusion)."""
+    plain = {"question": "global", "simulated": False, "confidence": 0.5} | more
+    names = ("media_id", "concept_id", "labelled", "shown", "inclusion")
+    return AUDITED_LABELS.frame([plain | dict(zip(names, one, strict=True)) for one in rows])
+
+
+def test_with_equal_chances_the_interval_is_wilsons_as_published():
     # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662
-    judged = pl.DataFrame(
-        {"media_id": [str(i) for i in range(263)], "question": "global", "concept_id": "kind-map", "raw": 0.5}
-    ).with_columns(correct=pl.int_range(263) < 81, simulated=pl.lit(value=False))
-    found = audit.precision(judged).filter(concept_id="kind-map").row(0, named=True)
-    assert (found["n"], found["n_correct"]) == (263, 81)
+    judged = held([(str(i), "kind-map", True, i < 81, 0.1) for i in range(263)])
+    found = audit.estimate(judged).filter(concept_id="kind-map").row(0, named=True)
+    assert (found["n"], found["n_correct"], found["n_shown"]) == (263, 81, 81)
     assert (found["low"], found["high"]) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
 
 
+def test_each_image_counts_as_one_over_its_chance_of_being_drawn():
+    # 10 of 10 000 common ones, all right; 10 of 20 rare ones, half of them wrong: in truth 9 995 of 10 020 are right
+    common = [(f"c{i}", "kind-plot", True, True, 0.001) for i in range(10)]
+    rare = [(f"r{i}", "kind-map", True, i % 2 == 0, 0.5) for i in range(10)]
+    missed = [(f"r{i}", "kind-plot", False, True, 0.5) for i in range(1, 10, 2)]
+    found = {row["concept_id"]: row for row in audit.estimate(held([*common, *rare, *missed])).iter_rows(named=True)}
+    assert found["all"]["precision"] == pytest.approx(1 - 10 / 10_020)
+    assert found["all"]["low"] < 0.8  # ten images of the common label tell no more than this
+    assert found["kind-map"]["precision"] == pytest.approx(0.5)
+    assert found["kind-plot"]["recall"] == pytest.approx(10_000 / 10_010)
+    assert (found["kind-map"]["recall"], found["kind-map"]["n_shown"]) == (1.0, 5)
+
+
+def test_images_that_were_picked_by_hand_speak_for_no_others():
+    drawn = [("a", "kind-map", True, True, 0.5), ("b", "kind-map", True, False, 0.5)]
+    by_hand = [(f"h{i}", "kind-map", True, False, None) for i in range(9)]
+    assert audit.estimate(held([*drawn, *by_hand])).equals(audit.estimate(held(drawn)))
+
+
+def test_a_label_that_is_only_missed_has_a_recall_and_no_precision():
+    found = audit.estimate(held([("a", "kind-map", False, True, 0.5)])).filter(concept_id="kind-map").row(0, named=True)
+    assert (found["n"], found["precision"], found["recall"]) == (0, None, 0.0)
+
+
 def test_calibration_rises_stays_within_bounds_and_needs_enough_verdicts():
-    raw = [i / 100 for i in range(100)]
-    judged = pl.DataFrame({"media_id": [f"m{i:02d}" for i in range(100)], "raw": raw}).with_columns(
-        question=pl.lit("global"), concept_id=pl.lit("x"), correct=pl.col("raw") > 0.4, simulated=pl.lit(value=True)
-    )
+    rows = [(f"m{i:02d}", "x", True, i > 40, 0.5) for i in range(100)]
+    judged = held(rows).with_columns(confidence=pl.int_range(100).cast(pl.Float32) / 100)
     knots = audit.calibrate(judged)
     assert knots["raw"].is_sorted() and knots["confidence"].is_sorted()
     assert (knots["confidence"].min(), knots["confidence"].max()) == (0.0, 1.0)
     assert audit.calibrate(judged.head(20)).height == 0
 
 
-def test_the_audit_sample_is_the_same_whatever_the_order_and_further_images_do_not_reshuffle_it():
-    found = labelled(images(*[(f"m{i:02d}", 1, 0.1, 1.0) for i in range(40)]), annotated(*TWO_OF_THREE))
-    frame = FIGURE_LABELS.frame(list(found.values()))
-    drawn = audit.sample(frame, 5, seed=3)
-    assert drawn.equals(audit.sample(frame.reverse(), 5, seed=3))
-    assert drawn.height == 5  # one image answers for all its labels
-    assert not drawn.equals(audit.sample(frame, 5, seed=4))
-    more = labelled(images(*[(f"m{i:02d}", 1, 0.1, 1.0) for i in range(80)]), annotated(*TWO_OF_THREE))
-    again = audit.sample(FIGURE_LABELS.frame(list(more.values())), 80, seed=3)
-    assert set(drawn["media_id"]) <= set(again["media_id"])
-
-
-def test_a_verdict_counts_label_by_label():
+def test_a_verdict_counts_label_by_label_and_tells_what_was_missed():
     frame = labels.propagate(images(("a", 1, 0.5, 1.0)), annotated(*TWO_OF_THREE), {})
     verdict = vote("eeee1", "ada", None, LINE, task="audit", media_id="a")
-    judged = audit.verdicts(frame, votes_frame([(verdict, "active")]), load())
-    facts = {(q, c): ok for q, c, ok in judged.select("question", "concept_id", "correct").iter_rows()}
+    votes = votes_frame([(verdict, "active")], {"a": 0.25})
+    judged = audit.verdicts(frame, votes, load(), confidence="raw")
+    facts = {(q, c): said for q, c, *said in judged.select(
+        "question", "concept_id", "labelled", "shown", "confidence", "inclusion"
+    ).iter_rows()}  # fmt: skip
     assert facts == {
-        ("panel_type", "panel-single"): True,
-        ("global", "kind-plot"): True,
-        ("local", "kind-bar-plot"): False,
+        ("panel_type", "panel-single"): [True, True, 0.5, 0.25],
+        ("global", "kind-plot"): [True, True, 0.5, 0.25],
+        ("local", "kind-bar-plot"): [True, False, pytest.approx(1 / 3), 0.25],
+        ("local", "kind-line-plot"): [False, True, None, 0.25],
     }
 
 
@@ -256,13 +277,14 @@ def test_the_simulated_loop_labels_most_images_right_and_the_threshold_buys_prec
 def test_an_audit_measures_and_calibrates_the_loop(looped):
     lake, truth = looped
     taxonomy = load()
-    drawn = audit.sample(lake.read(FIGURE_LABELS, CHUNK), 12, seed=1)["media_id"].to_list()
+    drawn = draw_audit(lake, 12, seed=1)
     auditor = simulate.Simulated("simulated-auditor", 0.0, 0.0)
     simulate.cast(
         BallotBox(lake.root, taxonomy), simulate.vote_on_images(truth, drawn, auditor, MODEL, taxonomy, seed=1)
     )
     collect_votes(lake)
     audit.stage_verdicts(lake, SHELF)
+    audit.stage_audited(lake, SHELF)
     assert audit.stage_audit(lake).metrics["simulated"]
     assert audit.stage_calibration(lake).metrics["questions_calibrated"] >= 2
     whole = lake.read(LABEL_AUDIT, None).filter(concept_id="all")
@@ -307,7 +329,7 @@ def test_before_anybody_voted_images_get_the_detectors_panel_type_and_nothing_el
     lake = synthetic_lake(tmp_path, clusters=4, members=2)
     stage_annotations(lake)
     stage_panels(lake, CHUNK, LocalEngine("threads", 2))
-    assert audit.stage_verdicts(lake, SHELF).rows == 0
+    assert audit.stage_verdicts(lake, SHELF).rows == audit.stage_audited(lake, SHELF).rows == 0
     for stage in (audit.stage_audit, audit.stage_calibration, stage_agreement, stage_confusion):
         stage(lake)
     report = stage_labels(lake, CHUNK)

@@ -12,7 +12,7 @@ from biomedica_assets.lib.annotate.sources.claims import gather
 from biomedica_assets.lib.annotate.sources.combine import combined
 from biomedica_assets.lib.annotate.sources.trust import read_trust
 from biomedica_assets.lib.annotate.tally import read_votes
-from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
@@ -42,20 +42,9 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
     Without an encoder there are no clusters, and without clusters no votes on them: then the text, the panel detector
     and released labels speak. An image that has no cluster has a row, too.
     """
-    taxonomy = load()
-    wanted = [(IMAGES, chunk), (PANELS, chunk)]
-    optional = [(table, None) for table in WITHOUT if table.partitioning == "none"]
-    optional += [(table, chunk) for table in WITHOUT if table.partitioning == "chunk"]
-    wanted += [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
-    inputs = lake.inputs(*wanted)
-    assignments = _assignments(lake, chunk)
-    calibration, (votes, votes_input) = read_calibration(lake), read_votes(lake)
-    annotations = lake.read(ANNOTATIONS, None) if lake.manifest(ANNOTATIONS, None) else ANNOTATIONS.empty()
-    said = gather(lake, chunk, taxonomy)
-    models = assignments["model"].drop_nulls().unique().to_list()
-    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
-    together = combined(said, read_trust(lake), taxonomy) if said.height else None
-    frame = label_images(assignments, annotations, lake.read(PANELS, chunk), votes, calibration, taxonomy, together)
+    taxonomy, (votes, votes_input) = load(), read_votes(lake)
+    inputs = inputs_of(lake, chunk)
+    frame, said = label_chunk(lake, chunk, votes, taxonomy)
     manifest = lake.publish(
         FIGURE_LABELS,
         chunk,
@@ -63,7 +52,7 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
         code_version=VERSION,
         inputs=inputs | votes_input,
         config={"taxonomy_version": taxonomy.version},
-        n_in=assignments.height,
+        n_in=frame.height,
         n_out=frame.height,
     )
     shares = {f"labelled_{q}": int(frame[f"{q}_provenance"].is_not_null().sum()) for q in QUESTIONS}
@@ -74,13 +63,13 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
         partition=chunk,
         data_version=manifest.data_version,
         rows=frame.height,
-        n_in=assignments.height,
+        n_in=frame.height,
         n_out=frame.height,
         bytes_written=manifest.bytes,
         metrics={
             **shares,
             **{f"panel_type_{p}": by_provenance.get(p, 0) for p in (HUMAN, PROPAGATED, MODEL)},
-            "calibrated": bool(calibration),
+            "calibrated": bool(frame["calibrated"].any()),
             "simulated": bool(frame["simulated"].any()),
         },
         preview=tuple(
@@ -89,6 +78,33 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
             .iter_rows(named=True)
         ),
     )
+
+
+def inputs_of(lake: Lake, chunk: str) -> dict[str, str]:
+    """What labels of a chunk are made from beside the votes, as it is now, for a manifest."""
+    optional = [(table, None) for table in WITHOUT if table.partitioning == "none"]
+    optional += [(table, chunk) for table in WITHOUT if table.partitioning == "chunk"]
+    there = [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
+    return lake.inputs((IMAGES, chunk), (PANELS, chunk), *there)
+
+
+def label_chunk(lake: Lake, chunk: str, votes: pl.DataFrame, taxonomy: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of ``figure_labels`` of a chunk, and the claims behind them.
+
+    Args:
+        lake: reads whatever sources there are.
+        chunk: which.
+        votes: ``expert_votes``; without those on single images every label is as if nobody had looked.
+        taxonomy: the vocabulary.
+    """
+    assignments, calibration = _assignments(lake, chunk), read_calibration(lake)
+    annotations = lake.read(ANNOTATIONS, None) if lake.manifest(ANNOTATIONS, None) else ANNOTATIONS.empty()
+    said = gather(lake, chunk, taxonomy)
+    models = assignments["model"].drop_nulls().unique().to_list()
+    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
+    together = combined(said, read_trust(lake), taxonomy) if said.height else None
+    panels = lake.read(PANELS, chunk)
+    return label_images(assignments, annotations, panels, votes, calibration, taxonomy, together), said
 
 
 def _assignments(lake: Lake, chunk: str) -> pl.DataFrame:
