@@ -32,7 +32,7 @@ from biomedica_assets.lib.panels.score import (
     set_f1,
 )
 from biomedica_assets.lib.panels.subcaptions import Subcaption, subcaptions
-from biomedica_assets_tests.lib.panels.real import MIRROR, Figure, figures
+from biomedica_assets_tests.lib.panels.real import MIRROR, Caption, Figure, figures, other_captions
 
 Method = Callable[[Image.Image, str | None], list[Panel]]
 
@@ -51,6 +51,9 @@ def _cut_at_brackets(caption: str) -> list[Subcaption]:
     found = list(re.finditer(r"\(([A-Za-z])\)", caption))
     ends = [*(match.start() for match in found[1:]), len(caption)]
     return [Subcaption((m[1],), ((m.end(), end),), ()) for m, end in zip(found, ends, strict=False) if end > m.end()]
+
+
+_PARSERS = (("sub-captions", subcaptions), ("cut at brackets", _cut_at_brackets))
 
 
 def main() -> None:
@@ -76,8 +79,12 @@ def main() -> None:
             found = _panels(name, clear, method, parse, misses=options.misses and method is find_panels)
             if options.show and method is find_panels:
                 _draw(options.show, fold, clear, found)
-        for name, parse in (("sub-captions", subcaptions), ("cut at brackets", _cut_at_brackets)):
+        for name, parse in _PARSERS:
             _spans(name, figures(fold), parse, misses=options.misses and parse is subcaptions)
+    if options.fold is None:
+        print("captions of articles without pictures:")
+        for name, parse in _PARSERS:
+            _spans(name, other_captions(), parse, misses=options.misses and parse is subcaptions)
 
 
 def _panels(
@@ -127,21 +134,26 @@ def _common(places: Sequence[int], parts: Sequence[Subcaption], label: str) -> b
     return all(label in parts[j].labels for j in places)
 
 
-def _spans(name: str, some: Sequence[Figure], parse: Callable[[str], list[Subcaption]], *, misses: bool) -> None:
-    told = [(figure, figure.caption) for figure in some]
-    given = [(figure, caption) for figure, caption in told if caption is not None]
-    found = [named_spans([(p.labels, p.own) for p in parse(caption)], caption) for _, caption in given]
-    truths = [named_spans(figure.parts, caption) for figure, caption in given]
-    precision, recall, f1 = set_f1(found, truths)
-    print(f"{name}: {len(given)} captions, {sum(map(len, truths))} spans: ", end="")
-    print(f"precision {precision:.3f} recall {recall:.3f} F1 {f1:.3f}")
-    if misses:
-        for (figure, caption), f, t in zip(given, found, truths, strict=True):
-            for sign, (label, a, b) in [
-                *(("missed", x) for x in sorted(t - f)),
-                *(("wrong", x) for x in sorted(f - t)),
-            ]:
-                print(f"  {sign} {figure.key} {label}: {caption[a : a + 50]!r} ... {caption[max(a, b - 40) : b]!r}")
+def _spans(
+    name: str, some: Sequence[Figure | Caption], parse: Callable[[str], list[Subcaption]], *, misses: bool
+) -> None:
+    told = [(one, one.caption) for one in some]
+    given = [(one, caption) for one, caption in told if caption is not None]
+    results: list[tuple[float, float, float]] = []
+    for each in (False, True):
+        found = [named_spans([(p.labels, p.own) for p in parse(caption)], caption, each=each) for _, caption in given]
+        truths = [named_spans(one.parts, caption, each=each) for one, caption in given]
+        results.append(set_f1(found, truths))
+        if misses and not each:
+            for (one, caption), f, t in zip(given, found, truths, strict=True):
+                for sign, spans in (("missed", t - f), ("wrong", f - t)):
+                    for labels, a, b in sorted(spans):
+                        text = caption[a:b] if b - a < 90 else f"{caption[a : a + 45]} ... {caption[b - 40 : b]}"
+                        print(f"  {sign} {one.figure_id} {','.join(labels)}: {text!r}")
+    (precision, recall, f1), (_, _, by_label) = results
+    n = sum(len(spans) for one, _ in given for _, spans in one.parts)
+    print(f"{name}: {len(given)} captions, {n} spans: ", end="")
+    print(f"precision {precision:.3f} recall {recall:.3f} F1 {f1:.3f}, each label counted {by_label:.3f}")
 
 
 def _draw(folder: Path, fold: str, some: Sequence[Figure], found: Sequence[Sequence[Found]]) -> None:

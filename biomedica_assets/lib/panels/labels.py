@@ -14,6 +14,9 @@ _ONE = r"[A-Za-z](?:\d{1,2}|[ivx]{1,4}(?![A-Za-z])|['′″]{1,2})?"  # noqa: RU
 _DASH = r"[-‐-―−~]"  # noqa: RUF001
 _LINK = rf"(?:\s*,\s*and\s*|\s*[,&/]\s*|\s*{_DASH}\s*|\s+(?:and|to|or|through)\s+)"
 GROUP = rf"{_ONE}(?:{_LINK}{_ONE})*"
+_BRACKETED = rf"[(\[]\s*{GROUP}\s*[)\]]"
+NAMED = rf"{_BRACKETED}(?:{_LINK}{_BRACKETED})*"
+"""Labels in brackets and what links them: "(A)", "(A-C)", "(A), (B) and (D)"."""
 _PIECES = re.compile(rf"({_LINK})|({_ONE})")
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
 
@@ -38,7 +41,8 @@ class Marker:
 
 
 def expand(group: str) -> tuple[str, ...]:
-    """Labels of a printed group: "A-C" gives A, B, C; "a, c and d" gives a, c, d; empty if they run backwards."""
+    """Labels of a printed group: "A-C" gives A, B, C; "(a), c and d" gives a, c, d; empty if they run backwards."""
+    group = re.sub(r"[()\[\]]", "", group)
     found: list[str] = []
     linked_by_range = False
     for link, label in _PIECES.findall(group):

@@ -68,22 +68,26 @@ def exact_count(found: Sequence[Sequence[Found]], truths: Sequence[Sequence[Box]
     return sum(len(f) == len(t) for f, t in zip(found, truths, strict=True)) / max(1, len(truths))
 
 
-Named = tuple[str, int, int]  # label, start, stop: a span of a caption that speaks of one panel
+Named = tuple[tuple[str, ...], int, int]  # labels, start, stop: a span of a caption that speaks of these panels
 
 
-def named_spans(parts: Sequence[tuple[Sequence[str], Sequence[tuple[int, int]]]], caption: str) -> set[Named]:
-    """Every label of sub-captions with every span of its own, edges without blanks and punctuation.
+def named_spans(
+    parts: Sequence[tuple[Sequence[str], Sequence[tuple[int, int]]]], caption: str, *, each: bool = False
+) -> set[Named]:
+    """The spans of sub-captions with their labels, edges without blanks and punctuation.
 
     Args:
         parts: labels and own spans of each sub-caption.
         caption: the text that the spans point into.
+        each: a span of several labels counts once for each of them.
     """
     found: set[Named] = set()
     for labels, spans in parts:
         for start, stop in spans:
             text = caption[start:stop]
             begin = start + len(text) - len(text.lstrip(_EDGE))
-            found |= {(label, begin, begin + len(text.strip(_EDGE))) for label in labels}
+            end = begin + len(text.strip(_EDGE))
+            found |= {(names, begin, end) for names in ([(label,) for label in labels] if each else [tuple(labels)])}
     return found
 
 
@@ -91,7 +95,7 @@ _EDGE = " \t\n\u00a0\u2009.,;:"
 
 
 def set_f1(found: Sequence[set[Named]], truths: Sequence[set[Named]]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of spans over all captions; a span counts only if label, start and stop are right."""
+    """Precision, recall and F1 of spans over all captions; one counts only if its labels, start and stop are right."""
     hit = sum(len(f & t) for f, t in zip(found, truths, strict=True))
     n_found, n_true = sum(map(len, found)), sum(map(len, truths))
     return hit / max(1, n_found), hit / max(1, n_true), 2 * hit / max(1, n_found + n_true)

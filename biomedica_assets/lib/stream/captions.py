@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+from biomedica_assets.lib.panels.subcaptions import panel_texts
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import member_name, member_size, resized
-from biomedica_assets.lib.stream.panels import panels
 
 _BLOCK = 512
 _LARGEST_TEXT = 32 << 20
@@ -26,11 +26,11 @@ def rewritten(pieces: Iterable[bytes | memoryview], field: str, epoch: int = 0) 
     Args:
         pieces: bytes of tar members, cut anywhere; no end of archive.
         field: field of the JSON, with dots into objects and lists of them (``mentions.text``); ``txt`` is the text the
-            sample has, ``panel`` the part of that text which speaks of one panel (``panels``), drawn by key and epoch
-            and empty where the text has no parts. Several with ``+`` between them (``txt+mentions.text``) are joined by
-            a space. Where all are
-            null or empty, the sample keeps its text. Several of these with ``|`` between them
-            (``txt|txt+mentions.text|caption_title``): each sample takes one of them in each epoch, drawn by its key.
+            sample has, ``panel`` the part of that text which speaks of one panel (``panels.subcaptions``), drawn by
+            key and epoch and empty where the text has no parts. Several with ``+`` between them
+            (``txt+mentions.text``) are joined by a space. Where all are null or empty, the sample keeps its text.
+            Several of these with ``|`` between them (``txt|txt+mentions.text|caption_title``): each sample takes one
+            of them in each epoch, drawn by its key.
         epoch: for the draw.
 
     Raises:
@@ -127,7 +127,8 @@ class _Rewriter:
         if name == _TEXT:
             return old
         if name == _PANEL:
-            parts = panels(old)
+            # panels of which the same is said are one choice
+            parts = list(dict.fromkeys(panel_texts(old).values()))
             return parts[self._number(_PANEL) % len(parts)] if parts else ""
         return _text(value, name, self._key)
 

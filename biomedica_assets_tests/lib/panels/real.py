@@ -1,4 +1,4 @@
-"""The real figures that were checked by hand (``real_figures.json`` says how), with their pictures and captions."""
+"""Real figures checked by hand, with pictures and captions, and captions without: the two JSON files say how."""
 
 import dataclasses
 import functools
@@ -10,10 +10,11 @@ from typing import Any
 from PIL import Image
 
 from biomedica_assets.lib.images.canonical import open_canonical
-from biomedica_assets.lib.jats.article import parse_article
+from biomedica_assets.lib.jats.article import parse_articles
 
 MIRROR = Path(__file__).resolve().parents[4] / "shared" / "corpus" / "mirror"
 FIGURES = Path(__file__).with_name("real_figures.json")
+CAPTIONS = Path(__file__).with_name("real_captions.json")
 
 Box = tuple[int, int, int, int]
 
@@ -49,13 +50,42 @@ class Figure:
         """As the article prints it; checked against the digest that the spans were made with."""
         if self.figure_id is None:
             return None
-        found = captions(self.key.split("/")[0])[self.figure_id]
-        if found is not None and digest(found) != self.caption_digest:
-            raise ValueError(f"the caption of {self.figure_id} is read otherwise than when its spans were checked")
-        return found
+        return _checked(self.key.split("/")[0], self.figure_id, self.caption_digest)
 
     def picture(self) -> Image.Image:
         return open_canonical(MIRROR / self.key).convert("RGB")
+
+
+@dataclasses.dataclass(frozen=True)
+class Caption:
+    """A caption of an article without pictures, and the labels and own spans of its sub-captions."""
+
+    article: str
+    figure_id: str
+    parts: tuple[tuple[tuple[str, ...], tuple[tuple[int, int], ...]], ...]
+    caption_digest: str
+
+    @property
+    def caption(self) -> str:
+        """As the article prints it; checked against the digest that the spans were made with."""
+        return _checked(self.article, self.figure_id, self.caption_digest) or ""
+
+
+def other_captions() -> list[Caption]:
+    """Captions of articles without pictures."""
+    found = json.loads(CAPTIONS.read_text(encoding="utf-8"))["captions"]
+    return [Caption(one["article"], one["figure_id"], _parts(one), one["caption_sha256"]) for one in found]
+
+
+def _checked(article: str, figure_id: str, known: str | None) -> str | None:
+    found = captions(article)[figure_id]
+    if found is not None and digest(found) != known:
+        raise ValueError(f"the caption of {figure_id} is read otherwise than when its spans were checked")
+    return found
+
+
+def _parts(one: dict[str, Any]) -> tuple[tuple[tuple[str, ...], tuple[tuple[int, int], ...]], ...]:
+    return tuple((tuple(p["labels"]), tuple((a, b) for a, b in p["spans"])) for p in one["subcaptions"])
 
 
 def digest(text: str) -> str:
@@ -64,10 +94,11 @@ def digest(text: str) -> str:
 
 @functools.cache
 def captions(article: str) -> dict[str, str | None]:
-    """Caption of each figure of an article, by its id."""
+    """Caption of each figure in the file of an article, by its id."""
     (path,) = (MIRROR / article).glob("*.xml")
-    parsed = parse_article(path.read_bytes(), article)
-    return {figure.figure_id: figure.caption.text if figure.caption else None for figure in parsed.figures}
+    parsed, _ = parse_articles(path.read_bytes(), named=article)
+    figures = (figure for one in parsed for figure in one.figures)
+    return {figure.figure_id: figure.caption.text if figure.caption else None for figure in figures}
 
 
 def figures(fold: str | None = None) -> list[Figure]:
@@ -83,7 +114,7 @@ def _figure(one: dict[str, Any]) -> Figure:
         one["fold"],
         one["kind"],
         tuple((panel["label"], tuple(panel["box"])) for panel in one["panels"]),
-        tuple((tuple(p["labels"]), tuple((a, b) for a, b in p["spans"])) for p in one["subcaptions"]),
+        _parts(one),
         one["caption_sha256"],
         one.get("foreign_caption", False),
     )

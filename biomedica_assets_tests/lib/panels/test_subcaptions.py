@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_assets.lib.panels.labels import expand
-from biomedica_assets.lib.panels.subcaptions import subcaptions
+from biomedica_assets.lib.panels.subcaptions import panel_texts, subcaptions
 
 
 def cut(caption: str) -> dict[str, list[str]]:
@@ -44,6 +44,27 @@ def cut(caption: str) -> dict[str, list[str]]:
         ("Panel A: before. Panel B: after.", {"A": ["before."], "B": ["after."]}),
         ("(i) First step. (ii) Second step.", {"i": ["First step."], "ii": ["Second step."]}),
         ("(A) One. (B) Two. (A) Again.", {"A": ["One.", "Again."], "B": ["Two."]}),
+        ("(A) Blot. (B, C) Levels in (B) liver and (C) lung. (D) Map.",
+         {"A": ["Blot."], "B,C": ["Levels in"], "B": ["liver"], "C": ["lung."], "D": ["Map."]}),
+        ("(A) Blot. (B) Plot. In (A), bars are means. (C) Map. Arrows in (A) and (B) mark bands.",
+         {"A": ["Blot.", "bars are means."], "B": ["Plot."], "C": ["Map."],
+          "A,B": ["Arrows in (A) and (B) mark bands."]}),
+        ("Weight after (a) saline or (b) drug. (c) Survival of both.",
+         {"a,b": ["Weight after"], "a": ["saline"], "b": ["drug."], "c": ["Survival of both."]}),
+        ("Sites: (A) inner; (B) outer. Javan: (C) inner; (D) outer.",
+         {"A,B": ["Sites"], "A": ["inner"], "B": ["outer."], "C,D": ["Javan"], "C": ["inner"], "D": ["outer."]}),
+        ("D1 is red (A); D2 is green (B); the merge (C) shows both.",
+         {"A": ["D1 is red"], "B": ["D2 is green"], "C": ["the merge", "shows both."]}),
+        ("(A)–(C) Mice. (D) Blot showing cytoplasmic (C) and nuclear (N) lysates.",  # noqa: RUF001
+         {"A,B,C": ["Mice."], "D": ["Blot showing cytoplasmic (C) and nuclear (N) lysates."]}),
+        ("Species a Apis mellifera, dark b Apis cerana c Bombus terrestris. Bar 1 mm.",
+         {"a": ["Apis mellifera, dark"], "b": ["Apis cerana"], "c": ["Bombus terrestris."]}),
+        ("Change for a mean salinity and b salt content.", {"a": ["mean salinity"], "b": ["salt content."]}),
+        ("Panel (a) shows a clique. (b) shows a star.", {"a": ["shows a clique."], "b": ["shows a star."]}),
+        ("The left panel shows men. The right panel shows women.",
+         {"left": ["shows men."], "right": ["shows women."]}),
+        ("(A) Cells: a, control; b, treated; c, washed. (B) Score.",
+         {"A": ["Cells: a, control; b, treated; c, washed."], "B": ["Score."]}),
     ],
 )  # fmt: skip
 def test_every_notation_is_cut_at_its_labels(caption, found):
@@ -87,6 +108,30 @@ def test_a_reference_within_a_clause_does_not_begin_a_panel():
 )
 def test_groups_are_expanded_and_nonsense_is_none(group, labels):
     assert "".join(expand(group)) == labels
+
+
+@pytest.mark.parametrize(
+    ("caption", "texts"),
+    [
+        ("Rats. (A, B) Liver. (C) Kidney. Scale bar, 1 mm.", {"A": "Liver.", "B": "Liver.", "C": "Kidney."}),
+        ("(A) Map. (B, C) Levels in (B) liver and (C) lung.",
+         {"A": "Map.", "B": "Levels in liver", "C": "Levels in lung."}),
+        ("Scheme: (A) before; (B) after.", {"A": "before", "B": "after."}),
+        ("Images. A, Fundus. B, OCT scan.", {"A": "Fundus.", "B": "OCT scan."}),
+        ("Hepatitis A. B cells were counted.", {}),
+        ("Vitamin A, B and C in serum.", {}),
+        ("(A) (B)", {}),
+    ],
+)  # fmt: skip
+def test_a_panel_has_its_groups_words_and_its_own_and_nothing_that_all_share(caption, texts):
+    assert panel_texts(caption) == texts
+
+
+@given(st.lists(st.text("xyz", min_size=2, max_size=9), min_size=2, max_size=12), st.booleans())
+def test_a_caption_of_panels_gives_them_back(parts, lower):
+    first = ord("a" if lower else "A")
+    caption = "Title. " + " ".join(f"({chr(first + n)}) {part}." for n, part in enumerate(parts))
+    assert list(panel_texts(caption).values()) == [f"{part}." for part in parts]
 
 
 PIECES = st.lists(

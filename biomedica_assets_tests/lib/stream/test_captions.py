@@ -63,7 +63,7 @@ def test_a_panel_of_the_caption_is_drawn_and_a_caption_without_panels_stays() ->
     def member(name: str, content: bytes) -> bytes:
         return header(name, len(content)) + content + bytes(-len(content) % 512)
 
-    split, whole = b"Title. (A) Liver. (B) Kidney.", b"One picture."
+    split, whole = b"Title. (A) Liver. (B) Kidney. Scale bar: 1 mm.", b"One picture."
     data = b"".join(
         member(f"{key}.{ext}", content)
         for key, text in (("a", split), ("b", whole))
