@@ -159,6 +159,7 @@ def main() -> None:
         collect_votes(lake)
         audit.stage_verdicts(lake, CHUNK[:6])
         audit.stage_calibration(lake)
+        audit.stage_corrections(lake)
         stage_labels(lake, CHUNK)
         # scored on images nobody audited: there the person's answer would have won
         rest = lake.read(FIGURE_LABELS, CHUNK).filter(~pl.col("media_id").is_in(drawn))

@@ -13,11 +13,11 @@ from biomedica_assets.lib.tables import (
     AUDITED_LABELS,
     CAPTIONS,
     CLUSTER_MODEL,
-    CLUSTERS,
     EXPERT_VOTES,
     IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LABEL_CORRECTIONS,
     LABEL_VERDICTS,
     PANELS,
     TAXONOMY,
@@ -82,10 +82,10 @@ def panels(step: Step) -> Report:
     LABEL_VERDICTS,
     group="annotations",
     version=audit.VERSION,
-    made_from=(CLUSTERS, PANELS, ANNOTATIONS, EXPERT_VOTES),
+    made_from=(IMAGES, PANELS, EXPERT_VOTES, *labelling.BEFORE_AUDIT),
 )
 def label_verdicts(step: Step) -> Report:
-    """What clusters and the panel detector say of audited images, held against what people said of them."""
+    """What clusters, all sources together, and the panel detector say of audited images, held against people."""
     return audit.stage_verdicts(step.data, step.partition)
 
 
@@ -114,5 +114,13 @@ def label_audit(step: Step) -> Report:
     kinds=("parquet", "scikitlearn"),
 )
 def label_calibration(step: Step) -> Report:
-    """From the raw confidence of a label to the share of such labels that people found correct."""
+    """From the confidence of a label to the share of such labels that people found correct, where that errs less."""
     return audit.stage_calibration(step.data)
+
+
+@table_asset(
+    LABEL_CORRECTIONS, group="annotations", version=audit.VERSION, made_from=(LABEL_VERDICTS, LABEL_CALIBRATION)
+)
+def label_corrections(step: Step) -> Report:
+    """Whether the panel detector may overrule clusters: only where audited images say that it helps."""
+    return audit.stage_corrections(step.data)

@@ -119,6 +119,7 @@ def steps(values: Settings, instance: dg.DagsterInstance, planner: Planner) -> I
         "audited_labels",
         "label_audit",
         "label_calibration",
+        "label_corrections",
         "label_claims",
         "label_trust",
         "figure_labels",

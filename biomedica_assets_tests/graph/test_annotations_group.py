@@ -74,7 +74,7 @@ def test_votes_reach_the_labels_of_a_chunk(lake, given):
         assert run(given, instance, "taxonomy", "annotations", "annotator_agreement", "annotator_confusion").success
         assert run(given, instance, "panels", partition=CHUNK).success
         assert run(given, instance, "label_verdicts", "audited_labels", partition=CHUNK[:6]).success
-        assert run(given, instance, "label_audit", "label_calibration").success
+        assert run(given, instance, "label_audit", "label_calibration", "label_corrections").success
         assert run(given, instance, "figure_labels", partition=CHUNK).success
     labels = dict(lake.read(FIGURE_LABELS, CHUNK).select("cluster", "local").iter_rows())
     assert labels == {0: None, 1: ["kind-bar-plot"], 2: None}

@@ -1,6 +1,6 @@
-"""What people's verdicts on a sample of images say about labels: precision and recall with intervals, calibration.
+"""What people's verdicts on a sample of images say about labels: precision and recall with intervals.
 
-Belongs here: labels held against what people said, the estimates, and the map from raw confidence to precision.
+Belongs here: labels held against what people said, the estimates, and the stages of the audit's tables.
 Audited images are labelled blind, with the same form as clusters; they are compared with the labels that they would
 have had nobody looked at them, since in ``figure_labels`` the person's answer has won. Each counts as one over the
 probability with which it was drawn (``draws``); images that were picked by hand are judged, but speak for no others.
@@ -8,41 +8,42 @@ probability with which it was drawn (``draws``); images that were picked by hand
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from biomedica_assets.lib.annotate.calibration import MIN_FOR_CALIBRATION, calibrate, curves
 from biomedica_assets.lib.annotate.consensus import Rules, settle
+from biomedica_assets.lib.annotate.corrections import COMBINED, FEWEST, compare
 from biomedica_assets.lib.annotate.estimates import share, typical
 from biomedica_assets.lib.annotate.form import QUESTIONS, SINGLE_CHOICE
-from biomedica_assets.lib.annotate.labels import propagate
+from biomedica_assets.lib.annotate.labels import PROPAGATED, read_calibration
+from biomedica_assets.lib.annotate.plots import reliability
 from biomedica_assets.lib.annotate.sources import stage as labelling
 from biomedica_assets.lib.annotate.tally import read_votes
 from biomedica_assets.lib.annotate.taxonomy.model import Taxonomy, load
 from biomedica_assets.lib.chunks import shelf_of_chunk
-from biomedica_assets.lib.report import Report
+from biomedica_assets.lib.report import Picture, Report
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.tables import (
-    ANNOTATIONS,
     AUDITED_LABELS,
-    CLUSTERS,
     EXPERT_VOTES,
     IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LABEL_CORRECTIONS,
     LABEL_VERDICTS,
     PANELS,
     Table,
 )
 
 VERSION = "2"
-MIN_FOR_CALIBRATION = 30  # fewer verdicts than this make an isotonic fit of noise; the raw confidence stays
 WHOLE = "all"
-PROPAGATED, DETECTOR = "propagated", "detector"
-"""Variants of ``label_verdicts``."""
+DETECTOR = "detector"
+"""Variant of ``label_verdicts`` beside ``propagated`` and ``combined``."""
 
 
 def verdicts(labels: pl.DataFrame, votes: pl.DataFrame, taxonomy: Taxonomy, *, confidence: str) -> pl.DataFrame:
@@ -119,52 +120,41 @@ def _counted(rows: pl.DataFrame, unseen: float) -> dict[str, object]:
     return found | {"simulated": bool(rows["simulated"].any())}
 
 
-def calibrate(judged: pl.DataFrame, min_verdicts: int = MIN_FOR_CALIBRATION) -> pl.DataFrame:
-    """Fit a rising map from raw confidence to precision per question, in the schema of ``label_calibration``.
-
-    Isotonic regression (Barlow et al. 1972) over single verdicts, each weighted by one over the probability with which
-    its image was drawn. Questions with fewer than ``min_verdicts`` get none.
-    """
-    rows: list[dict[str, object]] = []
-    given = judged.filter("labelled").drop_nulls(["confidence", "inclusion"])
-    for question in QUESTIONS:
-        mine = given.filter(pl.col("question") == question).sort("confidence", "media_id", "concept_id")
-        if mine.height < min_verdicts:
-            continue
-        isotonic: Any = importlib.import_module("sklearn.isotonic")
-        fit = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-        raw, shown, weight = mine["confidence"], mine["shown"].cast(pl.Float64), 1 / mine["inclusion"].cast(pl.Float64)
-        fit.fit(raw.to_numpy(), shown.to_numpy(), sample_weight=weight.to_numpy())
-        raws: list[float] = fit.X_thresholds_.tolist()
-        knots = zip(raws, fit.y_thresholds_.tolist(), strict=True)
-        for knot, (one, confidence) in enumerate(knots):
-            row: dict[str, object] = {"question": question, "knot": knot, "n": mine.height}
-            rows.append(row | {"raw": one, "confidence": confidence})
-    return LABEL_CALIBRATION.frame(rows).sort("question", "knot")
-
-
 def stage_verdicts(lake: Lake, shelf: str) -> Report:
     """Publish ``label_verdicts`` of one shelf: what audit votes say of sources that can be corrected."""
-    taxonomy, (votes, votes_input) = load(), _audit_votes(lake)
-    mine = {table: [c for c in lake.partitions(table) if shelf_of_chunk(c) == shelf] for table in (CLUSTERS, PANELS)}
-    inputs = lake.inputs((ANNOTATIONS, None), *((table, chunk) for table, chunks in mine.items() for chunk in chunks))
+    taxonomy, (votes, inputs) = load(), _audit_votes(lake)
+    parts = [LABEL_VERDICTS.empty()]
+    for chunk, ids in _audited_chunks(lake, shelf, votes):
+        inputs |= labelling.inputs_of(lake, chunk, labelling.BEFORE_AUDIT)
+        if not ids:
+            continue
+        known = labelling.read_sources(lake, chunk, taxonomy)
+        labels = {PROPAGATED: known.propagated({}), DETECTOR: _detected(known.panels)}
+        if known.combined is not None:
+            labels[COMBINED] = known.combined.filter(
+                (pl.col("global_provenance") != PROPAGATED) | (pl.col("local_provenance") != PROPAGATED)
+            )
+        for variant, frame in labels.items():
+            mine = frame.filter(pl.col("media_id").is_in(ids))
+            which = "confidence" if variant == COMBINED else "raw"
+            judged = verdicts(mine, votes, taxonomy, confidence=which).with_columns(variant=pl.lit(variant))
+            parts.append(judged.select(LABEL_VERDICTS.schema.names()))
+    return _publish(lake, LABEL_VERDICTS, shelf, pl.concat(parts).sort(LABEL_VERDICTS.key), inputs)
+
+
+def _detected(panels: pl.DataFrame) -> pl.DataFrame:
+    """What the panel detector says, in the columns of ``labels.propagate``."""
+    sure = pl.max_horizontal("p_multiple", 1 - pl.col("p_multiple")).cast(pl.Float32)
+    return panels.select("media_id", "panel_type", panel_type_raw=sure, panel_type_provenance=pl.lit("model"))
+
+
+def _audited_chunks(lake: Lake, shelf: str, votes: pl.DataFrame) -> Iterator[tuple[str, list[str]]]:
+    """Chunks of a shelf, each with its images that people judged."""
     ids = votes["media_id"].drop_nulls().unique().implode()
-    rows = lake.scan(CLUSTERS, mine[CLUSTERS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
-    seen = lake.scan(PANELS, mine[PANELS]).filter(pl.col("media_id").is_in(ids)).collect().sort("media_id")
-    annotations = lake.read(ANNOTATIONS, None).filter(pl.col("cluster_model").is_in(rows["model"].unique().implode()))
-    detected = seen.select(
-        "media_id",
-        "panel_type",
-        panel_type_raw=pl.max_horizontal("p_multiple", 1 - pl.col("p_multiple")).cast(pl.Float32),
-        panel_type_provenance=pl.lit("model"),
-    )
-    variants = {PROPAGATED: propagate(rows, annotations, {}), DETECTOR: detected}
-    parts = [
-        verdicts(labels, votes, taxonomy, confidence="raw").with_columns(variant=pl.lit(name))
-        for name, labels in variants.items()
-    ]
-    frame = pl.concat(parts).select(LABEL_VERDICTS.schema.names()).sort(LABEL_VERDICTS.key)
-    return _publish(lake, LABEL_VERDICTS, shelf, frame, votes_input | inputs)
+    for chunk in lake.partitions(PANELS):
+        if shelf_of_chunk(chunk) == shelf:
+            mine = lake.read_lazy(IMAGES, chunk).filter(pl.col("media_id").is_in(ids)).select("media_id").collect()
+            yield chunk, sorted(mine["media_id"])
 
 
 def stage_audited(lake: Lake, shelf: str) -> Report:
@@ -173,14 +163,13 @@ def stage_audited(lake: Lake, shelf: str) -> Report:
     How far each source is trusted was counted with these votes, too: a handful of numbers from all of them, so that
     what is measured is a little better than what other images have.
     """
-    taxonomy, (votes, votes_input) = load(), _audit_votes(lake)
-    ids = votes["media_id"].drop_nulls().unique()
-    inputs, parts = dict(votes_input), [AUDITED_LABELS.empty()]
-    for chunk in (c for c in lake.partitions(PANELS) if shelf_of_chunk(c) == shelf):
+    taxonomy, (votes, inputs) = load(), _audit_votes(lake)
+    parts = [AUDITED_LABELS.empty()]
+    for chunk, ids in _audited_chunks(lake, shelf, votes):
         inputs |= labelling.inputs_of(lake, chunk)
-        if lake.read_lazy(IMAGES, chunk).filter(pl.col("media_id").is_in(ids.implode())).head(1).collect().height:
+        if ids:
             labels, _ = labelling.label_chunk(lake, chunk, EXPERT_VOTES.empty(), taxonomy)
-            mine = labels.filter(pl.col("media_id").is_in(ids.implode()))
+            mine = labels.filter(pl.col("media_id").is_in(ids))
             parts.append(verdicts(mine, votes, taxonomy, confidence="confidence"))
     return _publish(lake, AUDITED_LABELS, shelf, pl.concat(parts).sort(AUDITED_LABELS.key), inputs)
 
@@ -223,11 +212,26 @@ def stage_audit(lake: Lake) -> Report:
 def stage_calibration(lake: Lake, *, min_verdicts: int = MIN_FOR_CALIBRATION) -> Report:
     """Publish ``label_calibration`` from the audit; ``figure_labels`` uses it when it is there."""
     judged, inputs = _all_shelves(lake, LABEL_VERDICTS)
-    judged = judged.filter(variant=PROPAGATED)
     frame = calibrate(judged, min_verdicts)
     manifest = _written(lake, LABEL_CALIBRATION, None, frame, inputs, {"min_verdicts": min_verdicts}, judged.height)
-    metrics = {"verdicts": judged.height, "questions_calibrated": frame["question"].n_unique()}
-    return _report(manifest, frame, judged.height, metrics, frame.head(12))
+    whole = frame.unique(["variant", "question"], keep="first", maintain_order=True)
+    metrics: dict[str, Any] = {"verdicts": judged.height, "calibrated": whole.height}
+    for row in whole.iter_rows(named=True):
+        metrics[f"brier_{row['variant']}_{row['question']}"] = f"{row['brier_raw']:.4f}, now {row['brier']:.4f}"
+    shown = curves(judged, min_verdicts)
+    pictures = (reliability(shown),) if shown else ()
+    return _report(manifest, frame, judged.height, metrics, frame.head(12), pictures)
+
+
+def stage_corrections(lake: Lake) -> Report:
+    """Publish ``label_corrections``: whether the panel detector may overrule clusters."""
+    judged, inputs = _all_shelves(lake, LABEL_VERDICTS)
+    inputs |= lake.inputs((LABEL_CALIBRATION, None))
+    propagated, detected = (judged.filter(variant=variant) for variant in (PROPAGATED, DETECTOR))
+    frame = compare(propagated, detected, read_calibration(lake))
+    manifest = _written(lake, LABEL_CORRECTIONS, None, frame, inputs, {"fewest": FEWEST}, judged.height)
+    metrics = {f"overrules_to_{row['concept_id']}": row["applied"] for row in frame.iter_rows(named=True)}
+    return _report(manifest, frame, judged.height, metrics, frame)
 
 
 def _written(
@@ -238,7 +242,14 @@ def _written(
     )  # fmt: skip
 
 
-def _report(manifest: Manifest, frame: pl.DataFrame, n: int, metrics: Any, preview: pl.DataFrame) -> Report:
+def _report(
+    manifest: Manifest,
+    frame: pl.DataFrame,
+    n: int,
+    metrics: Any,
+    preview: pl.DataFrame,
+    pictures: tuple[Picture, ...] = (),
+) -> Report:
     return Report(
         asset=manifest.asset,
         partition=manifest.partition,
@@ -249,4 +260,5 @@ def _report(manifest: Manifest, frame: pl.DataFrame, n: int, metrics: Any, previ
         bytes_written=manifest.bytes,
         metrics=metrics,
         preview=tuple(preview.iter_rows(named=True)),
+        pictures=pictures,
     )

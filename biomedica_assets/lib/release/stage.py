@@ -62,6 +62,7 @@ from biomedica_assets.lib.tables import (
     IMAGES,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    LABEL_CORRECTIONS,
     LABEL_TRUST,
     LEADERBOARD,
     MENTIONS,
@@ -77,11 +78,11 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-7"
+VERSION = "release-8"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (
-    *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION, LABEL_TRUST, SOURCE_LEADERBOARD, RULE_SCORES),
-    *(CLUSTER_MODEL, LEADERBOARD),
+    *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION, LABEL_CORRECTIONS, LABEL_TRUST),
+    *(SOURCE_LEADERBOARD, RULE_SCORES, CLUSTER_MODEL, LEADERBOARD),
 )
 """Unpartitioned tables that a release copies where they exist; ``origins.py`` adds those that a rebuild begins with."""
 READS: tuple[Table, ...] = (

@@ -140,7 +140,12 @@ LABEL_VERDICTS = Table(
     "shelf",
     ("variant", "media_id", "question", "concept_id"),
     (
-        _c("variant", S, "propagated: by the cluster alone; detector: by the panel detector", src="panels.panel_type"),
+        _c(
+            "variant",
+            S,
+            "propagated: by the cluster; combined: by all sources of labels; detector: by the panel detector",
+            src="panels.panel_type text_labels.concept_id model_labels.probability",
+        ),
         *_HELD_AGAINST_PEOPLE,
     ),
 )
@@ -177,17 +182,42 @@ LABEL_AUDIT = Table(
     ),
 )
 
+LABEL_CORRECTIONS = Table(
+    "label_corrections",
+    "Whether the panel detector may overrule clusters: both held against what people said of the same images.",
+    "none",
+    ("concept_id",),
+    (
+        _c("concept_id", S, "panel type that the detector would put in the place of the cluster's"),
+        _c("n", I32, "audited images where it would", src="label_verdicts.concept_id"),
+        _c("n_better", I32, "of these, images for which people say what the detector says", src="label_verdicts.shown"),
+        _c("better", F32, "share of such images, each counted as one over its probability; null if none", null=True),
+        _c("low", F32, "lower end of the 95 % interval", null=True),
+        _c("high", F32, "upper end of the 95 % interval", null=True),
+        _c("applied", BOOL, "true if the interval lies above one half: then the detector overrules"),
+        _c("simulated", BOOL, "true if any verdict was simulated"),
+    ),
+)
+
 LABEL_CALIBRATION = Table(
     "label_calibration",
-    "Monotone map from the raw confidence of a label to the share of such labels that people found correct.",
+    "Monotone map from the confidence of a label to the share of such labels that people found correct.",
     "none",
-    ("question", "knot"),
+    ("variant", "question", "knot"),
     (
+        _c(
+            "variant",
+            S,
+            "propagated: labels of clusters; combined: labels of all sources",
+            src="label_verdicts.variant",
+        ),
         _c("question", S, "question of the form"),
         _c("knot", I32, "number of the knot, from 0, raw confidence rising"),
-        _c("raw", F32, "raw confidence: agreement x purity x margin"),
+        _c("raw", F32, "confidence before calibration", src="label_verdicts.confidence"),
         _c("confidence", F32, "calibrated confidence"),
         _c("n", I32, "audited labels the question's map was fitted on"),
+        _c("brier_raw", F32, "mean squared error of the confidence before, on these labels"),
+        _c("brier", F32, "the same after, each fifth by a map fitted on the others"),
     ),
 )
 

@@ -3,11 +3,13 @@
 import polars as pl
 import pytest
 
-from biomedica_assets.lib.annotate import audit, labels, simulate
+from biomedica_assets.lib.annotate import audit, corrections, labels, simulate
 from biomedica_assets.lib.annotate.agreement import stage_agreement, stage_confusion
 from biomedica_assets.lib.annotate.ballots import BallotBox
+from biomedica_assets.lib.annotate.calibration import calibrate, curves
 from biomedica_assets.lib.annotate.consensus import Rules, consensus, stage_annotations
 from biomedica_assets.lib.annotate.panels import stage_panels
+from biomedica_assets.lib.annotate.plots import reliability
 from biomedica_assets.lib.annotate.sources.stage import stage_labels
 from biomedica_assets.lib.annotate.tally import collect_votes, votes_frame
 from biomedica_assets.lib.annotate.tasks import draw_audit
@@ -62,13 +64,13 @@ def panel(media_id: str, p: float) -> dict:
     return row(PANELS, media_id=media_id, p_multiple=p, panel_type=kind)
 
 
-def labelled(assignments, annotations, panels=(), votes=(), calibration=None) -> dict[str, dict]:
+def labelled(assignments, annotations, panels=(), votes=(), **audited) -> dict[str, dict]:
     frame = labels.label_images(
         assignments,
         annotations,
         PANELS.frame(list(panels)),
         votes_frame([(v, "active") for v in votes]),
-        calibration or {},
+        labels.Audited(**audited),
         load(),
     )
     return {r["media_id"]: r for r in FIGURE_LABELS.validate(frame).iter_rows(named=True)}
@@ -100,14 +102,23 @@ def test_an_open_question_labels_nothing_and_an_unknown_cluster_neither():
     assert found["b"]["panel_type"] is None and found["b"]["global_confidence"] is None
 
 
-def test_the_detector_corrects_the_panel_type_where_it_is_surer_and_drops_the_subtype():
-    several = MICRO | {"panel_subtype": "panel-multiple-images"}
-    annotations = annotated(vote("aaaa1", "ada", 1, several), vote("bbbb1", "ben", 1, several))
-    found = labelled(
-        images(("sure", 1, 0.5, 1.0), ("unsure", 1, 0.1, 1.0), ("same", 1, 0.5, 1.0), ("none", 7, 0.5, 1.0)),
-        annotations,
-        [panel("sure", 0.1), panel("unsure", 0.2), panel("same", 0.9), panel("none", 0.8)],
-    )
+SEVERAL = MICRO | {"panel_subtype": "panel-multiple-images"}
+OF_SEVERAL = [vote("aaaa1", "ada", 1, SEVERAL), vote("bbbb1", "ben", 1, SEVERAL)]
+FOUR = [("sure", 1, 0.5, 1.0), ("unsure", 1, 0.1, 1.0), ("same", 1, 0.5, 1.0), ("none", 7, 0.5, 1.0)]
+SEEN = [panel("sure", 0.1), panel("unsure", 0.2), panel("same", 0.9), panel("none", 0.8)]
+
+
+def test_without_an_audit_the_detector_overrules_nobody_and_answers_where_nobody_did():
+    for helpful in (frozenset(), frozenset({"panel-multiple"})):
+        found = labelled(images(*FOUR), annotated(*OF_SEVERAL), SEEN, helpful=helpful)
+        said = {m: (r["panel_type"], r["panel_type_provenance"]) for m, r in found.items()}
+        assert said == dict.fromkeys(("sure", "unsure", "same"), ("panel-multiple", "propagated")) | {
+            "none": ("panel-multiple", "model")
+        }
+
+
+def test_the_detector_corrects_the_panel_type_where_it_helps_and_is_surer_and_drops_the_subtype():
+    found = labelled(images(*FOUR), annotated(*OF_SEVERAL), SEEN, helpful=frozenset({"panel-single"}))
     facts = {m: (r["panel_type"], r["panel_type_provenance"], r["panel_subtype"]) for m, r in found.items()}
     assert facts == {
         "sure": ("panel-single", "model", None),
@@ -151,7 +162,7 @@ def test_simulated_votes_mark_the_labels_they_reach_and_no_others():
 
 def test_calibration_replaces_the_confidence_and_keeps_the_raw_one():
     found = labelled(
-        images(("a", 1, 0.5, 1.0)), annotated(*TWO_OF_THREE), calibration={"global": ([0.0, 1.0], [0.6, 1.0])}
+        images(("a", 1, 0.5, 1.0)), annotated(*TWO_OF_THREE), propagated={"global": ([0.0, 1.0], [0.6, 1.0])}
     )["a"]
     assert (found["global_raw"], found["global_confidence"], found["calibrated"]) == (0.5, pytest.approx(0.8), True)
     assert found["local_confidence"] == found["local_raw"]
@@ -209,11 +220,54 @@ def test_a_label_that_is_only_missed_has_a_recall_and_no_precision():
 
 def test_calibration_rises_stays_within_bounds_and_needs_enough_verdicts():
     rows = [(f"m{i:02d}", "x", True, i > 40, 0.5) for i in range(100)]
-    judged = held(rows).with_columns(confidence=pl.int_range(100).cast(pl.Float32) / 100)
-    knots = audit.calibrate(judged)
+    judged = held(rows).with_columns(confidence=pl.int_range(100).cast(pl.Float32) / 100, variant=pl.lit("propagated"))
+    knots = calibrate(judged)
     assert knots["raw"].is_sorted() and knots["confidence"].is_sorted()
     assert (knots["confidence"].min(), knots["confidence"].max()) == (0.0, 1.0)
-    assert audit.calibrate(judged.head(20)).height == 0
+    assert (knots["brier"] < knots["brier_raw"]).all()
+    assert calibrate(judged.head(20)).height == 0
+
+
+def test_a_confidence_that_is_right_as_it_is_gets_no_map():
+    """Confidence 0.8, 80 of 100 right: what a map would change is noise."""
+    rows = [(f"m{i:03d}", "x", True, i % 5 > 0, 0.5) for i in range(100)]
+    noise = 0.8 + pl.int_range(100).cast(pl.Float32).mod(7) / 1000
+    assert calibrate(held(rows).with_columns(confidence=noise, variant=pl.lit("combined"))).height == 0
+
+
+def detected(n: int, right: int, sure: float, inclusion: float = 0.5) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What clusters (several panels, confidence 0.5) and the detector (one panel) say of ``n`` images."""
+    ids = [f"m{i}" for i in range(n)]
+    by = {"question": "panel_type", "confidence": 0.5}
+    clusters = held([(m, "panel-multiple", True, i >= right, inclusion) for i, m in enumerate(ids)], **by)
+    its = held(
+        [(m, "panel-single", True, i < right, inclusion) for i, m in enumerate(ids)], **by | {"confidence": sure}
+    )
+    return clusters, its
+
+
+@pytest.mark.parametrize(
+    ("n", "right", "sure", "applied"),
+    [(20, 18, 0.9, True), (20, 12, 0.9, False), (20, 2, 0.9, False), (6, 6, 0.9, True), (5, 5, 0.9, False)],
+)
+def test_a_correction_is_applied_only_where_audited_images_say_that_it_helps(n, right, sure, applied):
+    (row,) = corrections.compare(*detected(n, right, sure), {}).iter_rows(named=True)
+    assert (row["concept_id"], row["n"], row["n_better"], row["applied"]) == ("panel-single", n, right, applied)
+
+
+def test_a_correction_is_judged_where_it_would_be_made_and_nowhere_else():
+    assert corrections.compare(*detected(20, 20, 0.4), {}).height == 0  # the cluster is surer
+    calibration = {"panel_type": ([0.0, 1.0], [0.95, 0.95])}
+    assert corrections.compare(*detected(20, 20, 0.9), calibration).height == 0  # calibrated, it is surer, too
+    clusters, its = detected(20, 20, 0.9)
+    assert corrections.compare(clusters, its.with_columns(inclusion=pl.lit(None, pl.Float32)), {}).height == 0
+
+
+def test_the_reliability_diagram_is_the_same_each_time():
+    rows = [(f"m{i:02d}", "x", True, i > 40, 0.5) for i in range(100)]
+    judged = held(rows).with_columns(confidence=pl.int_range(100).cast(pl.Float32) / 100, variant=pl.lit("propagated"))
+    one, other = (reliability(curves(judged)) for _ in range(2))
+    assert one.data == other.data and one.data.startswith(b"\x89PNG")
 
 
 def test_a_verdict_counts_label_by_label_and_tells_what_was_missed():
@@ -286,13 +340,15 @@ def test_an_audit_measures_and_calibrates_the_loop(looped):
     audit.stage_verdicts(lake, SHELF)
     audit.stage_audited(lake, SHELF)
     assert audit.stage_audit(lake).metrics["simulated"]
-    assert audit.stage_calibration(lake).metrics["questions_calibrated"] >= 2
+    assert audit.stage_calibration(lake).metrics["calibrated"] >= 2
+    assert audit.stage_corrections(lake).reconciles
     whole = lake.read(LABEL_AUDIT, None).filter(concept_id="all")
     assert (whole["low"] <= whole["precision"]).all() and (whole["precision"] <= whole["high"]).all()
     report = stage_labels(lake, CHUNK)
     assert report.metrics["calibrated"]
     assert lake.manifest(FIGURE_LABELS, CHUNK).inputs.keys() == {
-        f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration", f"images@{CHUNK}"
+        f"clusters@{CHUNK}", "annotations", "expert_votes", f"panels@{CHUNK}", "label_calibration", "label_corrections",
+        f"images@{CHUNK}",
     }  # fmt: skip
     human = lake.read(FIGURE_LABELS, CHUNK).filter(pl.col("media_id").is_in(drawn))
     assert set(human["global_provenance"]) == {"human"}
@@ -330,7 +386,13 @@ def test_before_anybody_voted_images_get_the_detectors_panel_type_and_nothing_el
     stage_annotations(lake)
     stage_panels(lake, CHUNK, LocalEngine("threads", 2))
     assert audit.stage_verdicts(lake, SHELF).rows == audit.stage_audited(lake, SHELF).rows == 0
-    for stage in (audit.stage_audit, audit.stage_calibration, stage_agreement, stage_confusion):
+    for stage in (
+        audit.stage_audit,
+        audit.stage_calibration,
+        audit.stage_corrections,
+        stage_agreement,
+        stage_confusion,
+    ):
         stage(lake)
     report = stage_labels(lake, CHUNK)
     frame = lake.read(FIGURE_LABELS, CHUNK)

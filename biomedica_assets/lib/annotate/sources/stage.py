@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import polars as pl
 
 from biomedica_assets.lib.annotate import labels
+from biomedica_assets.lib.annotate.corrections import read_audited
 from biomedica_assets.lib.annotate.form import QUESTIONS
-from biomedica_assets.lib.annotate.labels import HUMAN, MODEL, PROPAGATED, label_images, read_calibration
+from biomedica_assets.lib.annotate.labels import HUMAN, MODEL, PROPAGATED, Calibration, label_images, propagate
 from biomedica_assets.lib.annotate.sources import combine
 from biomedica_assets.lib.annotate.sources.claims import gather
 from biomedica_assets.lib.annotate.sources.combine import combined
@@ -21,6 +24,7 @@ from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     IMAGES,
     LABEL_CALIBRATION,
+    LABEL_CORRECTIONS,
     LABEL_TRUST,
     MODEL_LABELS,
     PANELS,
@@ -30,10 +34,10 @@ from biomedica_assets.lib.tables import (
 )
 
 VERSION = f"{labels.VERSION}.{combine.VERSION}"
-WITHOUT: tuple[Table, ...] = (
-    CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS, LABEL_CALIBRATION, LABEL_TRUST,
-)  # fmt: skip
+BEFORE_AUDIT: tuple[Table, ...] = (CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS, LABEL_TRUST)
 """Sources that speak if they are there."""
+WITHOUT: tuple[Table, ...] = (*BEFORE_AUDIT, LABEL_CALIBRATION, LABEL_CORRECTIONS)
+"""The same, and what the audit says is to be done to their labels."""
 
 
 def stage_labels(lake: Lake, chunk: str) -> Report:
@@ -80,12 +84,46 @@ def stage_labels(lake: Lake, chunk: str) -> Report:
     )
 
 
-def inputs_of(lake: Lake, chunk: str) -> dict[str, str]:
+def inputs_of(lake: Lake, chunk: str, without: tuple[Table, ...] = WITHOUT) -> dict[str, str]:
     """What labels of a chunk are made from beside the votes, as it is now, for a manifest."""
-    optional = [(table, None) for table in WITHOUT if table.partitioning == "none"]
-    optional += [(table, chunk) for table in WITHOUT if table.partitioning == "chunk"]
+    optional = [(table, None) for table in without if table.partitioning == "none"]
+    optional += [(table, chunk) for table in without if table.partitioning == "chunk"]
     there = [(table, partition) for table, partition in optional if lake.manifest(table, partition)]
     return lake.inputs((IMAGES, chunk), (PANELS, chunk), *there)
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of the images of a chunk before anybody looked at a single one.
+
+    Attributes:
+        assignments: ``clusters`` for all images, nulls where an image has none.
+        annotations: ``annotations`` of the same cluster model.
+        panels: ``panels``.
+        claims: of all sources.
+        combined: their combination, None if no source says anything.
+    """
+
+    assignments: pl.DataFrame
+    annotations: pl.DataFrame
+    panels: pl.DataFrame
+    claims: pl.DataFrame
+    combined: pl.DataFrame | None
+
+    def propagated(self, calibration: Calibration) -> pl.DataFrame:
+        """Labels of clusters alone."""
+        return propagate(self.assignments, self.annotations, calibration)
+
+
+def read_sources(lake: Lake, chunk: str, taxonomy: Taxonomy) -> Known:
+    """Read whatever sources there are."""
+    assignments = _assignments(lake, chunk)
+    annotations = lake.read(ANNOTATIONS, None) if lake.manifest(ANNOTATIONS, None) else ANNOTATIONS.empty()
+    said = gather(lake, chunk, taxonomy)
+    models = assignments["model"].drop_nulls().unique().to_list()
+    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
+    together = combined(said, read_trust(lake), taxonomy) if said.height else None
+    return Known(assignments, annotations, lake.read(PANELS, chunk), said, together)
 
 
 def label_chunk(lake: Lake, chunk: str, votes: pl.DataFrame, taxonomy: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -97,14 +135,11 @@ def label_chunk(lake: Lake, chunk: str, votes: pl.DataFrame, taxonomy: Taxonomy)
         votes: ``expert_votes``; without those on single images every label is as if nobody had looked.
         taxonomy: the vocabulary.
     """
-    assignments, calibration = _assignments(lake, chunk), read_calibration(lake)
-    annotations = lake.read(ANNOTATIONS, None) if lake.manifest(ANNOTATIONS, None) else ANNOTATIONS.empty()
-    said = gather(lake, chunk, taxonomy)
-    models = assignments["model"].drop_nulls().unique().to_list()
-    annotations = annotations.filter(pl.col("cluster_model").is_in(models))
-    together = combined(said, read_trust(lake), taxonomy) if said.height else None
-    panels = lake.read(PANELS, chunk)
-    return label_images(assignments, annotations, panels, votes, calibration, taxonomy, together), said
+    known = read_sources(lake, chunk, taxonomy)
+    frame = label_images(
+        known.assignments, known.annotations, known.panels, votes, read_audited(lake), taxonomy, known.combined
+    )
+    return frame, known.claims
 
 
 def _assignments(lake: Lake, chunk: str) -> pl.DataFrame:
