@@ -19,6 +19,8 @@ from biomedica_assets.lib.tables import RELEASE
 from biomedica_assets_tests.lib.release import lakes
 from biomedica_assets_tests.lib.store.test_damage import flip
 
+FIRST = ReleaseConfig(version="first", pairs=False)
+
 
 def named(release):
     return [(str(d.kind), d.path) for d in verify(release)]
@@ -59,10 +61,16 @@ def test_what_is_no_release_is_said_to_be_none(tmp_path, content):
         verify(tmp_path)
 
 
-def test_a_damaged_file_of_a_release_is_damage_of_the_release_and_made_again(lake, release, tmp_path):
-    """A cut file is seen at a glance, a flipped byte by ``fsck``; the partition that makes it again is the release."""
+@pytest.fixture
+def own(lake, tmp_path):
+    """A lake of the test's own, and its release, published last whatever was before."""
     own = Lake(shutil.copytree(lake.root, tmp_path / "data", copy_function=shutil.copy2))
-    folder = own.root / release.relative_to(lake.root)
+    return own, lakes.release(own, FIRST)
+
+
+def test_a_damaged_file_of_a_release_is_damage_of_the_release_and_made_again(own):
+    """A cut file is seen at a glance, a flipped byte by ``fsck``; the partition that makes it again is the release."""
+    own, folder = own
     captions, card = folder / next(f.path for f in load(folder).files if "captions" in f.path), folder / "README.md"
     good = {path: path.read_bytes() for path in (captions, card)}
     assert Versions(own).faults(RELEASE, None) == [] and fsck.check(own).faults == ()
@@ -73,19 +81,18 @@ def test_a_damaged_file_of_a_release_is_damage_of_the_release_and_made_again(lak
         (own.path_below(captions), Owner(RELEASE.name, None))
     ]
     assert {reason.cause for reason in Versions(own).faults(RELEASE, None)} == {Cause.DAMAGED}
-    assert lakes.release(own) == folder
+    assert lakes.release(own, FIRST) == folder
     assert captions.read_bytes() == good[captions] and fsck.check(own).faults == ()
 
     card.write_bytes(good[card][:-100])
     assert {reason.cause for reason in Versions(own).faults(RELEASE, None)} == {Cause.DAMAGED}
-    assert lakes.release(own) == folder
+    assert lakes.release(own, FIRST) == folder
     assert card.read_bytes() == good[card] and verify(folder) == []
 
 
-def test_a_damaged_release_is_made_again_against_the_one_before_it(lake, release, tmp_path):
+def test_a_damaged_release_is_made_again_against_the_one_before_it(own, tmp_path):
     """The release published last is the damaged one itself: to compare with that would call everything unchanged."""
-    own = Lake(shutil.copytree(lake.root, tmp_path / "data", copy_function=shutil.copy2))
-    first = own.root / release.relative_to(lake.root)
+    own, first = own
     config = ReleaseConfig(version="second", pairs=False)
     second = lakes.release(own, config)
     assert load(second).before["version"] == first.name
