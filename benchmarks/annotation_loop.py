@@ -30,7 +30,7 @@ from biomedica_assets.lib.cluster import FitSettings, assign_chunk, fit_clusters
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.demo.art import Art, any_art, encoded
 from biomedica_assets.lib.demo.draw import KINDS
-from biomedica_assets.lib.embed import embed_chunk, open_encoder, shelve
+from biomedica_assets.lib.embed import embed_chunk, find_neighbours, open_encoder, shelve
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import ANNOTATIONS, CAPTIONS, CLUSTERS, FIGURE_LABELS, IMAGES, PANELS, Table
@@ -61,7 +61,7 @@ def draw(lake: Lake, count: int, seed: int) -> pl.DataFrame:
         media, data = f"m{number:05d}", encoded(art.image, "jpg")
         path = lake.root / "mirror" / f"{media}.jpg"
         atomic.write_bytes(path, data)
-        shared = {"figure_id": f"f{number:05d}", "article_id": "PMC1000001.1"}
+        shared = {"figure_id": f"f{number:05d}", "article_id": f"PMC{1_000_001 + number}.1"}
         width, height = art.image.size
         sha = hashlib.sha256(data).hexdigest()
         images.append(
@@ -132,6 +132,7 @@ def main() -> None:
         truth = draw(lake, args.figures, args.seed)
         embed_chunk(lake, CHUNK, encoder=open_encoder("texture"), engine=engine)
         shelve(lake, CHUNK[:6])
+        find_neighbours(lake, CHUNK)
         fit_clusters(lake, engine=engine, settings=FitSettings(k=args.clusters, points_per_cluster=1, seed=args.seed))
         assign_chunk(lake, CHUNK, engine=engine)
         stage_taxonomy(lake)

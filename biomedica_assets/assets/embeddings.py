@@ -3,7 +3,7 @@
 from biomedica_assets.assets.declare import Step, table_asset
 from biomedica_assets.lib import embed
 from biomedica_assets.lib.report import Report
-from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS, IMAGES
+from biomedica_assets.lib.tables import EMBEDDING_SHELF, EMBEDDINGS, IMAGES, NEIGHBOURS
 
 
 @table_asset(
@@ -38,3 +38,16 @@ def embeddings(step: Step) -> Report:
 def embedding_shelf(step: Step) -> Report:
     """The vectors of a million PMCIDs as one file, sorted by id: what the global model reads."""
     return embed.shelve(step.data, step.partition, progress=step.progress)
+
+
+@table_asset(
+    NEIGHBOURS,
+    group="embeddings",
+    version=embed.NEIGHBOURS_VERSION,
+    made_from=(EMBEDDINGS, IMAGES),
+    kinds=("numpy",),
+    pool="cpu",
+)
+def neighbours(step: Step) -> Report:
+    """The images of other articles that each image looks most like: whether its labels fit is asked of them."""
+    return embed.find_neighbours(step.data, step.partition, progress=step.progress)

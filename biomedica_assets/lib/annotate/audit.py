@@ -40,7 +40,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "2"
+VERSION = "3"
 WHOLE = "all"
 DETECTOR = "detector"
 """Variant of ``label_verdicts`` beside ``propagated`` and ``combined``."""

@@ -2,13 +2,27 @@
 
 ``encoder.py`` says what an encoder is, ``registry.py`` opens one by name; ``texture.py`` needs no weights,
 ``towers.py`` runs timm and open_clip models; ``preprocess.py`` holds the named preprocessings; ``chunk.py`` and
-``shelf.py`` are the stages. Clusters of vectors are ``lib.cluster``'s, measures of images ``lib.images``'.
+``shelf.py`` are the stages, ``neighbours.py`` says which images look alike. Clusters of vectors are ``lib.cluster``'s,
+measures of images ``lib.images``'.
 """
 
 from biomedica_assets.lib.embed.chunk import VERSION, embed_chunk
 from biomedica_assets.lib.embed.encoder import Encoder
+from biomedica_assets.lib.embed.neighbours import VERSION as NEIGHBOURS_VERSION
+from biomedica_assets.lib.embed.neighbours import find_neighbours
 from biomedica_assets.lib.embed.registry import described, look_for, open_encoder
 from biomedica_assets.lib.embed.shelf import VERSION as SHELF_VERSION
 from biomedica_assets.lib.embed.shelf import shelve
 
-__all__ = ["SHELF_VERSION", "VERSION", "Encoder", "described", "embed_chunk", "look_for", "open_encoder", "shelve"]
+__all__ = [
+    "NEIGHBOURS_VERSION",
+    "SHELF_VERSION",
+    "VERSION",
+    "Encoder",
+    "described",
+    "embed_chunk",
+    "find_neighbours",
+    "look_for",
+    "open_encoder",
+    "shelve",
+]

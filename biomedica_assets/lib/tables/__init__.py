@@ -96,6 +96,7 @@ from biomedica_assets.lib.tables.vectors import (
     CONTACT_SHEETS,
     EMBEDDING_SHELF,
     EMBEDDINGS,
+    NEIGHBOURS,
 )
 
 ALL: tuple[Table, ...] = (
@@ -116,6 +117,7 @@ ALL: tuple[Table, ...] = (
     SHARDS,
     EMBEDDINGS,
     EMBEDDING_SHELF,
+    NEIGHBOURS,
     CLUSTER_MODEL,
     CLUSTERS,
     CONTACT_SHEETS,
@@ -209,6 +211,7 @@ __all__ = [
     "MEDIA",
     "MENTIONS",
     "MODEL_LABELS",
+    "NEIGHBOURS",
     "NOTICE_SHELF",
     "ONLY_RELEASED",
     "PANELS",

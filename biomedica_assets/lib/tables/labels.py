@@ -239,7 +239,7 @@ def _label_columns(question: str, dtype: pl.DataType, what: str) -> tuple[Column
             f"{question}: human, or propagated, text, model and released:NAME joined by +; null without answer",
             null=True,
         ),
-        _c(f"{question}_raw", F32, f"{question}: agreement x purity x margin, before calibration", null=True),
+        _c(f"{question}_raw", F32, f"{question}: confidence of the cluster's label before calibration", null=True),
         _c(f"{question}_confidence", F32, f"{question}: confidence 0..1; null without answer", null=True),
     )
 
@@ -441,5 +441,12 @@ FIGURE_LABELS = Table(
         ),
         _c("calibrated", BOOL, "true if confidences were calibrated on an audit sample"),
         _c("simulated", BOOL, "true if any label rests on a simulated vote"),
+        _c(
+            "misfit",
+            BOOL,
+            "true if fewer than a third of the nearest images have the kind of the image's cluster; null if not known",
+            null=True,
+            src="neighbours.neighbours annotations.answer",
+        ),
     ),
 )

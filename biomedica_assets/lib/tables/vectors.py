@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from biomedica_assets.lib.tables.model import F32, I32, I64, S, Table
+import polars as pl
+
+from biomedica_assets.lib.tables.model import F32, I32, I64, STRINGS, S, Table
 from biomedica_assets.lib.tables.model import column as _c
 
 EMBEDDINGS = Table(
@@ -28,6 +30,18 @@ EMBEDDING_SHELF = Table(
         _c("media_id", S, "image", src="embeddings.media_id"),
         _c("row", I32, "row of the vector in the partition's .npy file, from 0"),
         _c("source_chunk", S, "chunk the vector comes from"),
+    ),
+)
+
+NEIGHBOURS = Table(
+    "neighbours",
+    "The nearest images of each embedded image, among those of the chunk that are of other articles.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("neighbours", STRINGS, "images nearest to it, nearest first; empty if it is alone", src="embeddings.row"),
+        _c("similarity", pl.List(pl.Float32()), "cosine of both vectors, four decimals", src="embeddings.row"),
     ),
 )
 

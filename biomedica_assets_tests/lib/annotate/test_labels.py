@@ -24,9 +24,10 @@ from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     LABEL_AUDIT,
     LABEL_CALIBRATION,
+    NEIGHBOURS,
     PANELS,
 )
-from biomedica_assets_tests.lib.annotate.synthetic import CHUNK, KINDS, MODEL, row, synthetic_lake
+from biomedica_assets_tests.lib.annotate.synthetic import CHUNK, KINDS, MODEL, publish, row, synthetic_lake
 from biomedica_assets_tests.lib.annotate.voting import BAR, LINE, MICRO, vote
 
 SHELF = CHUNK[:6]
@@ -174,6 +175,70 @@ def test_labels_do_not_depend_on_the_order_of_images_or_votes():
     one = labelled(assignments, annotated(*TWO_OF_THREE), votes=votes)
     other = labelled(assignments.reverse(), annotated(*reversed(TWO_OF_THREE)), votes=votes)
     assert list(one.items()) == list(other.items())
+
+
+# ---- neighbours
+
+
+def near(**others: list[str]) -> pl.DataFrame:
+    """A table ``neighbours``: image -> the images nearest to it."""
+    rows = [{"media_id": m, "neighbours": n, "similarity": [0.9] * len(n)} for m, n in others.items()]
+    return pl.DataFrame(rows, schema=NEIGHBOURS.schema)
+
+
+LINES = [vote(f"{n}2", n, 2, LINE) for n in ("ada", "ben")]
+BARS = [vote(f"{n}1", n, 1, BAR) for n in ("ada", "ben")]
+SIX = [(m, 1 if m in "abc" else 2, 0.5, 1.0) for m in "abcdef"]
+
+
+def test_a_label_that_the_neighbours_share_is_surer_than_one_that_they_do_not():
+    asked = near(a=["b", "c"], d=["a", "b"], e=["f", "a"])
+    found = labels.propagate(images(*SIX), annotated(*BARS, *LINES), {}, asked)
+    by = {r["media_id"]: r for r in found.iter_rows(named=True)}
+    sure = 0.5  # agreement and purity are 1, the margin is a half
+    weight = labels.FIT_WEIGHT
+    told = {m: by[m]["local_raw"] for m in "abde"}
+    assert told == {
+        "a": pytest.approx((sure + weight * 1) / (1 + weight)),
+        "b": pytest.approx(sure),  # it has no row: nobody was asked
+        "d": pytest.approx((sure + weight * 0) / (1 + weight)),
+        "e": pytest.approx((sure + weight * 0.5) / (1 + weight)),
+    }
+    assert by["d"]["global_raw"] == pytest.approx(by["a"]["global_raw"])  # a bar plot is a plot, too
+    assert {m: by[m]["misfit"] for m in "abde"} == {"a": False, "b": None, "d": True, "e": False}
+
+
+def test_neighbours_without_an_answer_are_not_asked():
+    asked = near(a=["x", "y", "b"], b=["x", "y"])
+    rows = images(*SIX, ("x", 7, 0.5, 1.0), ("y", 7, 0.5, 1.0))
+    found = {r["media_id"]: r for r in labels.propagate(rows, annotated(*BARS), {}, asked).iter_rows(named=True)}
+    assert (found["a"]["local_raw"], found["a"]["misfit"]) == (pytest.approx((0.5 + labels.FIT_WEIGHT) / 4), False)
+    assert (found["b"]["local_raw"], found["b"]["misfit"]) == (pytest.approx(0.5), None)
+    assert (found["x"]["local_raw"], found["x"]["misfit"]) == (None, None)
+
+
+def test_nothing_but_confidence_and_misfits_changes_with_neighbours():
+    rows, said = images(*SIX), annotated(*BARS, *LINES)
+    asked = near(**{m: [n for n in "abcdef" if n != m] for m in "abcdef"})
+    without, within = (labels.propagate(rows, said, {}, n) for n in (None, asked))
+    kept = [name for name in without.columns if not name.endswith(("_raw", "_confidence", "misfit"))]
+    assert within.columns == without.columns and within.schema == without.schema
+    assert within.select(kept).equals(without.select(kept))
+    raws = within.select(f"{q}_raw" for q in labels.QUESTIONS)
+    assert all(raws[name].drop_nulls().is_between(0, 1).all() for name in raws.columns)
+
+
+def test_labels_and_verdicts_name_the_neighbours_that_they_asked(tmp_path):
+    """Neighbours that are made later, or anew, make them stale."""
+    lake = synthetic_lake(tmp_path, clusters=2, members=2)
+    stage_annotations(lake)
+    stage_panels(lake, CHUNK, LocalEngine("threads", 2))
+    stage_labels(lake, CHUNK)
+    asked = f"neighbours@{CHUNK}"
+    assert asked not in lake.manifest(FIGURE_LABELS, CHUNK).inputs
+    publish(lake, NEIGHBOURS, CHUNK, [{"media_id": "m000-00", "neighbours": ["m001-00"], "similarity": [0.5]}])
+    stage_labels(lake, CHUNK)
+    assert asked in lake.manifest(FIGURE_LABELS, CHUNK).inputs
 
 
 # ---- the audit

@@ -27,6 +27,7 @@ from biomedica_assets.lib.tables import (
     LABEL_CORRECTIONS,
     LABEL_TRUST,
     MODEL_LABELS,
+    NEIGHBOURS,
     PANELS,
     RELEASED_LABELS,
     TEXT_LABELS,
@@ -34,7 +35,15 @@ from biomedica_assets.lib.tables import (
 )
 
 VERSION = f"{labels.VERSION}.{combine.VERSION}"
-BEFORE_AUDIT: tuple[Table, ...] = (CLUSTERS, ANNOTATIONS, TEXT_LABELS, RELEASED_LABELS, MODEL_LABELS, LABEL_TRUST)
+BEFORE_AUDIT: tuple[Table, ...] = (
+    CLUSTERS,
+    ANNOTATIONS,
+    TEXT_LABELS,
+    RELEASED_LABELS,
+    MODEL_LABELS,
+    LABEL_TRUST,
+    NEIGHBOURS,
+)
 """Sources that speak if they are there."""
 WITHOUT: tuple[Table, ...] = (*BEFORE_AUDIT, LABEL_CALIBRATION, LABEL_CORRECTIONS)
 """The same, and what the audit says is to be done to their labels."""
@@ -102,6 +111,7 @@ class Known:
         panels: ``panels``.
         claims: of all sources.
         combined: their combination, None if no source says anything.
+        neighbours: table of that name, None if it is not there.
     """
 
     assignments: pl.DataFrame
@@ -109,10 +119,11 @@ class Known:
     panels: pl.DataFrame
     claims: pl.DataFrame
     combined: pl.DataFrame | None
+    neighbours: pl.DataFrame | None
 
     def propagated(self, calibration: Calibration) -> pl.DataFrame:
         """Labels of clusters alone."""
-        return propagate(self.assignments, self.annotations, calibration)
+        return propagate(self.assignments, self.annotations, calibration, self.neighbours)
 
 
 def read_sources(lake: Lake, chunk: str, taxonomy: Taxonomy) -> Known:
@@ -123,7 +134,8 @@ def read_sources(lake: Lake, chunk: str, taxonomy: Taxonomy) -> Known:
     models = assignments["model"].drop_nulls().unique().to_list()
     annotations = annotations.filter(pl.col("cluster_model").is_in(models))
     together = combined(said, read_trust(lake), taxonomy) if said.height else None
-    return Known(assignments, annotations, lake.read(PANELS, chunk), said, together)
+    neighbours = lake.read(NEIGHBOURS, chunk) if lake.manifest(NEIGHBOURS, chunk) else None
+    return Known(assignments, annotations, lake.read(PANELS, chunk), said, together, neighbours)
 
 
 def label_chunk(lake: Lake, chunk: str, votes: pl.DataFrame, taxonomy: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -137,7 +149,14 @@ def label_chunk(lake: Lake, chunk: str, votes: pl.DataFrame, taxonomy: Taxonomy)
     """
     known = read_sources(lake, chunk, taxonomy)
     frame = label_images(
-        known.assignments, known.annotations, known.panels, votes, read_audited(lake), taxonomy, known.combined
+        known.assignments,
+        known.annotations,
+        known.panels,
+        votes,
+        read_audited(lake),
+        taxonomy,
+        known.combined,
+        known.neighbours,
     )
     return frame, known.claims
 
