@@ -60,7 +60,8 @@ def held_out_pairs(lake: Lake, recipe: str, split: str) -> pl.DataFrame:
     """Images and captions of a split of a recipe: item_id, path, caption, group (article)."""
     images = lake.scan(IMAGES).select("media_id", "figure_id", "path")
     captions = lake.scan(CAPTIONS).select("figure_id", "caption")
-    rows = lake.read_lazy(RECIPE, recipe).filter(pl.col("split") == split)
+    # Of a recipe of panels, the pictures they were cut from: the same held-out pairs as for whole pictures.
+    rows = lake.read_lazy(RECIPE, recipe).filter(pl.col("split") == split).unique("media_id", maintain_order=True)
     found = rows.join(images, on="media_id").join(captions, on="figure_id")
     return found.select(
         pl.col("media_id").alias("item_id"), "path", "caption", pl.col("article_id").alias("group")

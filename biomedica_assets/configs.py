@@ -5,6 +5,7 @@ records of them. The planner compares that with what is on the disk, so a change
 whose content it shapes.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.select.agreement import CopyRules
-from biomedica_assets.lib.shards.config import ShardConfig
+from biomedica_assets.lib.shards.config import PanelConfig, ShardConfig
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.lib.withdrawals.listed import read_withdrawn
 from biomedica_assets.lib.withdrawals.stage import Lists
@@ -146,6 +147,21 @@ def recipes(settings: Settings) -> list[str]:
     return definition.names(settings.data_dir / "recipes")
 
 
+def takes_panels(settings: Settings) -> bool:
+    """Whether any recipe takes panels; one that cannot be read says so where it is built."""
+    folder = settings.data_dir / "recipes"
+    for name in recipes(settings):
+        with contextlib.suppress(PermanentFailure):
+            if definition.load(name, folder).unit == "panel":
+                return True
+    return False
+
+
+def panel_config(settings: Settings) -> PanelConfig:
+    """Which panels become samples, and how they are cut into shards."""
+    return PanelConfig(takes_panels(settings), shard_config(settings), settings.min_side)
+
+
 def clusters(settings: Settings) -> FitSettings:
     """How the cluster model is fitted."""
     return FitSettings(
@@ -182,6 +198,7 @@ def expected(settings: Settings) -> Expected:
         "article_index": lambda _: selection_rules(settings).as_config(),
         "images": lambda _: images.recorded(image_limits(settings)),
         "shards": lambda _: shard_config(settings).recorded(),
+        "panel_shards": lambda _: panel_config(settings).recorded(),
         "embeddings": lambda _: described(settings.encoder, settings.preprocessing),
         "cluster_model": lambda _: dataclasses.asdict(clusters(settings)),
         "contact_sheets": lambda _: dataclasses.asdict(contact_sheets(settings)),

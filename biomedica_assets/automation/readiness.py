@@ -33,6 +33,8 @@ from biomedica_assets.lib.tables import (
     LABEL_MODEL,
     LABEL_TRUST,
     LEADERBOARD,
+    PANEL_BOXES,
+    PANEL_SHARDS,
     RECIPE,
     RELEASE,
     RELEASE_SHELF,
@@ -51,7 +53,7 @@ WITHOUT: dict[str, frozenset[str]] = {
     SOURCE_LEADERBOARD.name: frozenset({LABEL_MODEL.name}),
     RELEASE_SHELF.name: frozenset(table.name for table in contents.OPTIONAL),
     RELEASE.name: frozenset(table.name for table in release.READS if table is not RELEASE_SHELF),
-    SAMPLE_SHELF.name: catalog_view.OPTIONAL | {FIGURE_LABELS.name},
+    SAMPLE_SHELF.name: catalog_view.OPTIONAL | {FIGURE_LABELS.name, PANEL_BOXES.name, PANEL_SHARDS.name},
 }
 """Asset -> inputs that it takes if they are there, and can do without."""
 
@@ -98,10 +100,11 @@ class Readiness:
         if asset != RECIPE.name:
             return ()
         try:
-            needed = definition.load(str(partition), self._lake.root / "recipes").concepts.needed
+            asked = definition.load(str(partition), self._lake.root / "recipes")
         except BiomedicaError:
             return ()
-        return (FIGURE_LABELS,) if needed else ()
+        panels = (PANEL_BOXES, PANEL_SHARDS) if asked.unit == "panel" else ()
+        return (*((FIGURE_LABELS,) if asked.concepts.needed else ()), *panels)
 
     @functools.cached_property
     def _look(self) -> WaitingFor | None:

@@ -72,6 +72,7 @@ class RejectReason(enum.StrEnum):
     IMAGE_FORMAT_UNSUPPORTED = "image_format_unsupported"
     # samples
     CAPTION_MISSING = "caption_missing"
+    CAPTION_TOO_LONG = "caption_too_long"
     LICENSE_NOT_ALLOWED = "license_not_allowed"
     RETRACTED = "retracted"
     WITHDRAWN = "withdrawn"

@@ -12,7 +12,7 @@ import polars as pl
 
 from biomedica_assets.lib.clip.streams import IMAGES, OTHERS
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import RECIPE, SHARDS
+from biomedica_assets.lib.tables import PANEL_SHARDS, RECIPE, SHARDS
 
 STREAM_SAMPLES = 8192
 """Starting the process of a stream takes 40 ms of CPU, half a percent of the 8 s that a loader worker then needs to
@@ -27,7 +27,7 @@ def training_samples(lake: Lake, recipe: str) -> tuple[int, int]:
     Returns:
         Those in formats that the training stream reads, as they are or encoded again, and the others.
     """
-    formats = lake.scan(SHARDS).select("sample_key", "image_ext")
+    formats = pl.concat(lake.scan(table).select("sample_key", "image_ext") for table in (SHARDS, PANEL_SHARDS))
     rows = lake.read_lazy(RECIPE, recipe).filter(pl.col("split") == "train").join(formats, on="sample_key")
     read = pl.col("image_ext").is_in((*IMAGES, *OTHERS))
     repeat = pl.col("repeat").cast(pl.Int64)

@@ -23,7 +23,7 @@ from biomedica_assets.lib.store.indexes import shards_of
 from biomedica_assets.lib.store.lake import MANIFEST, Lake, input_name
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.store.owners import owner_of_shard
-from biomedica_assets.lib.tables import RECIPE, SHARDS, Table
+from biomedica_assets.lib.tables import PANEL_SHARDS, RECIPE, SHARDS, Table
 
 _NAMED = 3
 """Partitions of one input that a reason names."""
@@ -210,7 +210,8 @@ class Versions:
     def _replaced(self, recipe: Manifest) -> list[Reason]:
         """Shards that the index of a recipe reads and that are not the present ones of their chunk any more."""
         if self._shards is None:
-            present = (self.manifest(SHARDS, chunk) for chunk in self._lake.partitions(SHARDS))
+            tars = (SHARDS, PANEL_SHARDS)
+            present = (self.manifest(table, chunk) for table in tars for chunk in self._lake.partitions(table))
             self._shards = {entry.path: None for made in present if made for entry in made.files}
         now = self._shards
         read = (path for entry in recipe.files for path in shards_of(self._lake.root / entry.path) or ())

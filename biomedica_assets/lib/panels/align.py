@@ -43,11 +43,18 @@ class Alignment:
 
 
 def align(panels: Sequence[Panel], parts: Sequence[Subcaption]) -> Alignment:
-    """Link panels and sub-captions.
+    """Link panels and sub-captions; see ``align_named``."""
+    return align_named(panels, [part.labels for part in parts])
+
+
+def align_named(panels: Sequence[Panel], told: Sequence[Sequence[str]], *, by_order: bool = True) -> Alignment:
+    """Link panels and sub-captions of which the labels are known.
 
     Args:
         panels: panels of one picture, as found.
-        parts: sub-captions of its caption.
+        told: labels of each sub-caption of its caption.
+        by_order: whether equal numbers may link them where there are no letters; not if the caption is of several
+            pictures.
 
     Returns:
         Every panel and every sub-caption is in a link or among the leftovers, exactly once on the side of panels.
@@ -55,21 +62,21 @@ def align(panels: Sequence[Panel], parts: Sequence[Subcaption]) -> Alignment:
     links: list[Link] = []
     if any(panel.label for panel in panels):
         for i, panel in enumerate(panels):
-            mine = tuple(j for j, part in enumerate(parts) if panel.label and _speaks(part, panel.label))
+            mine = tuple(j for j, labels in enumerate(told) if panel.label and _speaks(labels, panel.label))
             if mine:
                 links.append(Link(i, mine, panel.score, BY_LABEL))
-    elif len(panels) > 1 and len(panels) == len(parts) and all(len(part.labels) == 1 for part in parts):
+    elif by_order and 1 < len(panels) == len(told) and all(len(labels) == 1 for labels in told):
         links = [Link(i, (i,), round(panel.score / 2, 3), BY_ORDER) for i, panel in enumerate(panels)]
-    linked, told = {link.panel for link in links}, {j for link in links for j in link.parts}
+    linked, spoken = {link.panel for link in links}, {j for link in links for j in link.parts}
     return Alignment(
         tuple(links),
         tuple(i for i in range(len(panels)) if i not in linked),
-        tuple(j for j in range(len(parts)) if j not in told),
+        tuple(j for j in range(len(told)) if j not in spoken),
     )
 
 
-def _speaks(part: Subcaption, label: str) -> bool:
+def _speaks(labels: Sequence[str], label: str) -> bool:
     """Whether a sub-caption is of the panel ``label``; "Ai" and "A2" are parts of panel A."""
-    return any(name == label or (len(name) > 1 and name[0] == label) for name in part.labels) or any(
-        len(name) == 1 and name.casefold() == label.casefold() for name in part.labels
+    return any(name == label or (len(name) > 1 and name[0] == label) for name in labels) or any(
+        len(name) == 1 and name.casefold() == label.casefold() for name in labels
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from biomedica_assets.lib.panels.labels import PLACE, kind_of
 from biomedica_assets.lib.panels.layout import (
     Page,
     Region,
@@ -60,7 +61,20 @@ def find_panels(picture: Image.Image, caption: str | None = None) -> list[Panel]
     Returns:
         Panels in the order of their letters, else in reading order; one whole panel for a single picture.
     """
-    named = _single_letters(caption)
+    return find_named(picture, [part.labels for part in subcaptions(caption)] if caption else [])
+
+
+def find_named(picture: Image.Image, told: Sequence[Sequence[str]]) -> list[Panel]:
+    """Find the panels of a picture of whose caption the labels are known already.
+
+    Args:
+        picture: canonical RGB picture.
+        told: labels of each sub-caption; empty where the caption names none, or is of several pictures.
+
+    Returns:
+        As ``find_panels``.
+    """
+    named = _single_letters(told)
     rgb = picture.convert("RGB")
     reading = _reduced(rgb, LETTER_SIDE)
     letters = find_letters(np.asarray(reading.convert("L")), named)
@@ -68,7 +82,7 @@ def find_panels(picture: Image.Image, caption: str | None = None) -> list[Panel]
     pages = grounds(np.asarray(layout))
     shrunk = layout.width / reading.width
     placed = [dataclasses.replace(x, box=_scaled(x.box, shrunk)) for x in letters]
-    expected = len(named) if named else _places(caption)
+    expected = len(named) if named else len({label for labels in told for label in labels})
     cut = _by_gutters(pages, expected)
     regions, method = _weigh(pages, placed, named, cut)
     if method == GUTTERS and named and len(regions) == len(named):
@@ -147,23 +161,16 @@ def _by_gutters(pages: Sequence[Page], expected: int) -> list[Region]:
     return found if len(found) > 1 and (expected > 1 or panel_like(pages, found)) else []
 
 
-def _single_letters(caption: str | None) -> list[str]:
-    """Labels of one letter that a caption names, in order; empty if it names none or uses longer ones."""
-    if not caption:
-        return []
-    labels = [label[0] for part in subcaptions(caption) for label in part.labels if len(label) <= 3]
-    return sorted(dict.fromkeys(labels))
+def _single_letters(told: Sequence[Sequence[str]]) -> list[str]:
+    """The letters that labels begin with, in order; empty where panels are named otherwise."""
+    letters = (label[0] for labels in told if kind_of(labels) != PLACE for label in labels if len(label) <= 3)
+    return sorted(dict.fromkeys(letters))
 
 
 def _run(letters: Sequence[Letter]) -> list[str]:
     """The alphabet from A up to the last letter read."""
     first = "A" if letters[0].label.isupper() else "a"
     return [chr(code) for code in range(ord(first), ord(letters[-1].label) + 1)]
-
-
-def _places(caption: str | None) -> int:
-    """How many places ("left", "right") a caption without letters tells apart; 0 if none."""
-    return len({label for part in subcaptions(caption) for label in part.labels}) if caption else 0
 
 
 def _complete(pages: Sequence[Page], regions: Sequence[Region], missing: Sequence[str]) -> list[Region]:

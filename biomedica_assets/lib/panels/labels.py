@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 # A label: one letter, perhaps with a number, a small roman numeral or primes ("A2", "Bii", "C'").
 _ONE = r"[A-Za-z](?:\d{1,2}|[ivx]{1,4}(?![A-Za-z])|['′″]{1,2})?"  # noqa: RUF001
@@ -17,6 +18,7 @@ GROUP = rf"{_ONE}(?:{_LINK}{_ONE})*"
 _BRACKETED = rf"[(\[]\s*{GROUP}\s*[)\]]"
 NAMED = rf"{_BRACKETED}(?:{_LINK}{_BRACKETED})*"
 """Labels in brackets and what links them: "(A)", "(A-C)", "(A), (B) and (D)"."""
+_LABEL = re.compile(_ONE)
 _PIECES = re.compile(rf"({_LINK})|({_ONE})")
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
 
@@ -73,6 +75,16 @@ def _between(first: str, last: str) -> list[str]:
         steps = range(_ROMAN.index(first[1:]) + 1, _ROMAN.index(last[1:]) + 1)
         return [first[0] + _ROMAN[n] for n in steps]
     return []
+
+
+LETTER, PART, PLACE = "letter", "part", "place"
+
+
+def kind_of(labels: Sequence[str]) -> str:
+    """How panels are named: by letters ("A"), some by a letter and more ("Ai", "B2"), or by words of place ("left")."""
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        return PLACE
+    return LETTER if all(len(label) == 1 for label in labels) else PART
 
 
 def main(label: str) -> int:

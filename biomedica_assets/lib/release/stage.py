@@ -293,6 +293,9 @@ def _fill(
             files += copies.write_splits(folder, folder / copies.FOLDER / table.name, [(copies.SPLIT, kept)])
     files += [] if config.pictures else texts.write(folder, shards)
     for name in lake.partitions(RECIPE):
+        made = lake.manifest(RECIPE, name)
+        if made is None or made.config.get("unit") == "panel":
+            continue  # a panel is a changed picture: a release holds pictures as the source has them
         rows = tars.follow(lake.read(RECIPE, name), copies.scan(folder, SHARDS))
         parts = ((str(split), part) for (split,), part in rows.group_by("split", maintain_order=True))
         files += copies.write_splits(folder, folder / copies.FOLDER / RECIPE.name / name, parts)

@@ -94,7 +94,9 @@ def tables_of(names: Collection[str]) -> list[Table]:
     return [table for name, (table, _) in JOINS.items() if name in wanted]
 
 
-def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collection[str] = ()) -> pl.DataFrame:
+def read_samples(
+    lake: Lake, chunk: str, names: Collection[str], extra: Collection[str] = (), samples: Table = SHARDS
+) -> pl.DataFrame:
     """Columns of the view for one chunk, in the order of the shards.
 
     Args:
@@ -102,6 +104,7 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
         chunk: partition key.
         names: columns of the view.
         extra: further columns of ``shards``.
+        samples: ``shards``, or ``panel_shards`` in their place: what speaks of an image then speaks of the whole one.
 
     Raises:
         StoreError: a table that is needed has not been materialised for this chunk.
@@ -112,11 +115,14 @@ def read_samples(lake: Lake, chunk: str, names: Collection[str], extra: Collecti
             return None
         return lake.read_lazy(table, chunk)
 
-    return joined(read, names, extra)
+    return joined(read, names, extra, samples)
 
 
 def joined(
-    read: Callable[[Table], pl.LazyFrame | None], names: Collection[str], extra: Collection[str] = ()
+    read: Callable[[Table], pl.LazyFrame | None],
+    names: Collection[str],
+    extra: Collection[str] = (),
+    samples: Table = SHARDS,
 ) -> pl.DataFrame:
     """Columns of the view, from wherever the tables are, in the order of the shards.
 
@@ -124,11 +130,12 @@ def joined(
         read: rows of a table, or None where it is one of ``OPTIONAL`` and is not there.
         names: columns of the view.
         extra: further columns of ``shards``.
+        samples: ``shards``, or what takes their place.
     """
     taken = {"sample_key", *extra, *(name for name in names if BY_NAME[name].table == "shards")}
     keys = {key for _, key in JOINS.values()}
-    shards = read(SHARDS)
-    frame = (SHARDS.empty().lazy() if shards is None else shards).sort("shard", "start").select(sorted(taken | keys))
+    shards = read(samples)
+    frame = (samples.empty().lazy() if shards is None else shards).sort("shard", "start").select(sorted(taken | keys))
     for table in tables_of(names)[1:]:
         key = JOINS[table.name][1]
         columns = {BY_NAME[name].source: name for name in names if BY_NAME[name].table == table.name}

@@ -23,6 +23,7 @@ _SUFFIX = ".yaml"
 
 License = Literal["commercial", "noncommercial", "other"]
 Dedup = Literal["near", "pixels", "bytes", "none"]
+Unit = Literal["figure", "panel"]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
@@ -82,6 +83,12 @@ class Recipe(_Strict):
 
     title: str = pydantic.Field("", description="One line for people.")
     description: str = pydantic.Field("", description="What the subset is for.")
+    unit: Unit = pydantic.Field(
+        "figure", description="What a sample is: a whole picture, or each panel of one, cropped, with its own words."
+    )
+    min_link_score: Share = pydantic.Field(
+        0.0, description="Of unit panel: panels are left out of which it is less sure that these are their words."
+    )
     where: str = pydantic.Field("", description="SQL condition over the columns of the view samples; empty takes all.")
     licenses: tuple[License, ...] = pydantic.Field(
         ("commercial", "noncommercial", "other"), strict=False, min_length=1, description="Licence groups taken."

@@ -26,6 +26,7 @@ from biomedica_assets.lib.tables import (
     DUPLICATES,
     EVALUATION_MATCHES,
     FIGURE_LABELS,
+    PANEL_SHARDS,
     RECIPE,
     SAMPLE_SHELF,
     SHARDS,
@@ -33,7 +34,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "3"
+VERSION = "4"
 READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
 """What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
 
@@ -125,9 +126,10 @@ def _publish_index(
 ) -> FileEntry:
     """Write the index under the name of its digest: one that a training run has open is never another's."""
     sizes: dict[str, int] = {}
-    for chunk in lake.partitions(SHARDS):
-        manifest = lake.manifest(SHARDS, chunk)
-        sizes |= {entry.path: entry.bytes for entry in (manifest.files if manifest else ())}
+    for table in (SHARDS, PANEL_SHARDS) if recipe.unit == "panel" else (SHARDS,):
+        for chunk in lake.partitions(table):
+            manifest = lake.manifest(table, chunk)
+            sizes |= {entry.path: entry.bytes for entry in (manifest.files if manifest else ())}
     if missing := sorted(set(frame["shard"]) - set(sizes)):
         raise StoreError(f"the manifests of shards do not list {missing[0]}; make the shards again")
     folder = lake.root / "recipes" / name

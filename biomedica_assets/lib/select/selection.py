@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -19,7 +19,15 @@ from biomedica_assets.lib.select.catalog_view import read_samples
 from biomedica_assets.lib.select.concepts import Vocabulary
 from biomedica_assets.lib.select.definition import Recipe, SelectsNothing
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import DUPLICATES, EVALUATION_MATCHES, FIGURE_LABELS, SHARDS, TAXONOMY
+from biomedica_assets.lib.tables import (
+    DUPLICATES,
+    EVALUATION_MATCHES,
+    FIGURE_LABELS,
+    PANEL_BOXES,
+    PANEL_SHARDS,
+    SHARDS,
+    TAXONOMY,
+)
 
 _RANGES = ("media_id", "article_id", "license_group", "shard", "start", "end", "check", "image_ext")
 _NAMES = frozenset({"media_id", "article_id", "license_group", "shard", "image_ext", "sha256", "width", "height"})
@@ -71,7 +79,7 @@ def select(
         names |= {"keyword_groups"} if recipe.keywords else set[str]()
         names |= {"journal"} if recipe.journals else set[str]()
         names |= {"pixel_hash"} if recipe.dedup == "pixels" else set[str]()
-        rows = read_samples(lake, chunk, names, extra=("start", "end", "check"))
+        rows = _rows(lake, chunk, names, recipe, tally)
         found.append(_of_chunk(rows, recipe, condition, vocabulary, used, tally, labelled=labelled))
     selected = pl.concat(found) if found else pl.DataFrame()
     if not selected.height:
@@ -123,6 +131,32 @@ def check_labels(lake: Lake, name: str, recipe: Recipe) -> None:
         )
 
 
+def _rows(lake: Lake, chunk: str, names: Collection[str], recipe: Recipe, tally: Tally) -> pl.DataFrame:
+    """Samples of a chunk with the columns that are asked for: whole pictures, or panels in the place of what was cut.
+
+    Raises:
+        StoreError: panels are asked for and were not written.
+    """
+    places = ("start", "end", "check")
+    whole = read_samples(lake, chunk, names, extra=places).with_columns(source_sha256=pl.col("sha256"))
+    tally.considered += whole.height
+    if recipe.unit == "figure":
+        return whole
+    made = lake.manifest(PANEL_SHARDS, chunk)
+    if made is None or not made.config.get("wanted"):
+        raise StoreError(
+            f"this recipe takes panels, and those of {chunk} were not written; `biomedica run --select panel_shards` "
+            "writes them"
+        )
+    single = lake.read_lazy(PANEL_BOXES, chunk).filter(n_panels=1).select("media_id").collect()["media_id"]
+    whole = tally.keep(whole, whole["media_id"].is_in(single.implode()), "left_out_compound")
+    extra = (*places, "source_sha256", "link_score")
+    panels = read_samples(lake, chunk, names, extra=extra, samples=PANEL_SHARDS)
+    tally.considered += panels.height
+    panels = tally.keep(panels, panels["link_score"] >= recipe.min_link_score, "left_out_link_score")
+    return pl.concat([whole, panels.select(whole.columns)])
+
+
 def _of_chunk(
     rows: pl.DataFrame,
     recipe: Recipe,
@@ -135,7 +169,6 @@ def _of_chunk(
 ) -> pl.DataFrame:
     """Rows of one chunk that pass the steps that look at one sample alone."""
     asked = recipe.concepts
-    tally.considered += rows.height
     none = pl.lit([], dtype=pl.List(pl.String))
     rows = rows.with_columns(
         (concepts.concepts_of(asked.min_confidence) if labelled else none).alias("concepts"),
@@ -158,7 +191,7 @@ def _of_chunk(
     rows = _by_words(rows, recipe, tally)
     rows = tally.keep(rows, predicate.matches(condition, rows), "left_out_where")
     area = (pl.col("width").cast(pl.Int64) * pl.col("height")).fill_null(0).alias("area")
-    digest = pl.col("pixel_hash") if recipe.dedup == "pixels" else pl.col("sha256")
+    digest = pl.col("pixel_hash") if recipe.dedup == "pixels" else pl.col("source_sha256")
     if labelled:
         _note_sources(rows, tally)
     return rows.select("sample_key", *_RANGES, "tops", area, digest.alias("digest"))
@@ -203,16 +236,19 @@ def _has_any(rows: pl.DataFrame, wanted: list[str]) -> pl.Series:
 
 
 def _first_of_group(lake: Lake, recipe: Recipe, selected: pl.DataFrame) -> pl.Series:
-    """Which samples stand for their duplicate group: the one with most pixels, the lowest key among equals."""
+    """Which samples stand for their duplicate group: those of the image with most pixels, the lowest id among equals.
+
+    Panels go with the image that they were cut from: all that are left of one, or none.
+    """
     if recipe.dedup == "none":
         return pl.repeat(value=True, n=selected.height, eager=True)
-    numbered = selected.select("sample_key", "media_id", "area", "digest").with_row_index("row")
+    images = selected.select("media_id", "area", "digest").unique("media_id")
     if recipe.dedup == "near":
         groups = lake.read_lazy(DUPLICATES, None).select("media_id", "group").collect()
-        numbered = numbered.join(groups, on="media_id", how="left", maintain_order="left")
-        numbered = numbered.with_columns(pl.col("group").fill_null(pl.col("media_id")).alias("digest"))
-    best = numbered.sort("digest", "area", "sample_key", descending=[False, True, False])
-    return numbered["row"].is_in(best.unique("digest", keep="first")["row"].implode())
+        images = images.join(groups, on="media_id", how="left")
+        images = images.with_columns(pl.col("group").fill_null(pl.col("media_id")).alias("digest"))
+    best = images.sort("digest", "area", "media_id", descending=[False, True, False])
+    return selected["media_id"].is_in(best.unique("digest", keep="first", maintain_order=True)["media_id"].implode())
 
 
 def split(lake: Lake, recipe: Recipe, selected: pl.DataFrame, tally: Tally) -> tuple[pl.DataFrame, splits.Split]:

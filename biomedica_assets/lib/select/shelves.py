@@ -27,6 +27,8 @@ from biomedica_assets.lib.tables import (
     IMAGE_FINGERPRINTS,
     IMAGE_VIEWS,
     IMAGES,
+    PANEL_BOXES,
+    PANEL_SHARDS,
     PUBMED_RECORDS,
     SAMPLE_SHELF,
     SHARDS,
@@ -38,6 +40,7 @@ VERSION = "1"
 FINGERPRINTS_VERSION = "2"
 DESCRIBING: tuple[Table, ...] = (
     *(SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS, ARTICLE_NOTICES),
+    *(PANEL_BOXES, PANEL_SHARDS),
 )
 """Tables by chunk that a recipe may read."""
 

@@ -43,3 +43,24 @@ class ShardConfig:
     def recorded(self) -> dict[str, Any]:
         """The settings as the manifest records them."""
         return dataclasses.asdict(self) | {"license_groups": sorted(set(self.license_groups))}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PanelConfig:
+    """Which panels become samples of their own.
+
+    Attributes:
+        wanted: whether any do; without, nothing is written, since panels take about as much room as the shards.
+        shards: how they are ordered and cut into shards.
+        min_side: shortest side of a panel, pixels.
+    """
+
+    wanted: bool = True
+    shards: ShardConfig = ShardConfig()
+    min_side: int = 21
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as the manifest records them; where nothing is written, nothing else shapes it."""
+        return (
+            {"wanted": True, "min_side": self.min_side, **self.shards.recorded()} if self.wanted else {"wanted": False}
+        )

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-Kind = Literal["string", "integer", "boolean", "mentions"]
+Kind = Literal["string", "integer", "number", "boolean", "mentions"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +79,18 @@ FIELDS: tuple[Field, ...] = (
     Field("images_version", "string", "version of the code that verified and measured the image"),
 )
 
+PANEL_FIELDS: tuple[Field, ...] = (
+    Field("panel", "integer", "place of the panel on the picture that media_id names, from 0"),
+    Field("panel_label", "string", "its letter, as read or as the caption has it", nullable=True),
+    Field("panel_x0", "integer", "left edge of its box in pixels of that picture"),
+    Field("panel_y0", "integer", "upper edge"),
+    Field("panel_x1", "integer", "one past the right edge"),
+    Field("panel_y1", "integer", "one past the lower edge"),
+    Field("panel_method", "string", "how it was found: letters or gutters"),
+    Field("panel_link_score", "number", "how far it is sure that the text speaks of it, 0..1"),
+)
+"""What the record of a panel has beside ``FIELDS``; what is measured there is then the panel, cropped."""
+
 # What can be null or empty in one record and filled in the next; see ``filled``.
 _OPTIONAL = tuple(field.name for field in FIELDS if field.nullable or field.kind == "mentions")
 
@@ -93,6 +105,17 @@ def record(values: Mapping[str, Any], mentions: Sequence[Mapping[str, Any]], max
     """
     kept = {"mentions": list(_that_fit(mentions, max_mention_chars)), "n_mentions": len(mentions)}
     return {field.name: kept[field.name] if field.name in kept else values[field.name] for field in FIELDS}
+
+
+def panel_record(whole: Mapping[str, Any], measured: Mapping[str, Any], panel: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a panel: that of the picture it was cut from, with what differs.
+
+    Args:
+        whole: record of the picture.
+        measured: those of ``FIELDS`` that speak of the sample and its image file.
+        panel: the fields of ``PANEL_FIELDS``; others are ignored.
+    """
+    return {**whole, **measured, **{field.name: panel[field.name] for field in PANEL_FIELDS}}
 
 
 def encode(entry: Mapping[str, Any]) -> bytes:
@@ -131,7 +154,9 @@ def _that_fit(mentions: Sequence[Mapping[str, Any]], max_chars: int) -> Iterable
 
 def _hf_type(datasets: Any, field: Field) -> Any:
     if field.kind != "mentions":
-        return datasets.Value({"string": "string", "integer": "int64", "boolean": "bool"}[field.kind])
+        return datasets.Value(
+            {"string": "string", "integer": "int64", "number": "float64", "boolean": "bool"}[field.kind]
+        )
     span = {"start": datasets.Value("int64"), "end": datasets.Value("int64")}
     parts = {part.name: _hf_type(datasets, part) for part in MENTION_FIELDS}
     return datasets.List(parts | {"spans": datasets.List(span)})

@@ -59,8 +59,10 @@ class Written:
     rejects: tuple[Reject, ...]
 
 
-def write_shard(root: Path, planned: Planned, advance: Callable[[int], None] = lambda n: None) -> Written:
-    """Write one shard to ``shards/<license group>/<name>-<digest>.tar``, atomically.
+def write_shard(
+    root: Path, planned: Planned, advance: Callable[[int], None] = lambda n: None, below: str = "shards"
+) -> Written:
+    """Write one shard to ``<below>/<license group>/<name>-<digest>.tar``, atomically.
 
     The digest in the name makes the name as immutable as the bytes: a shard that a manifest names is never overwritten
     by another, and a recipe that was made from the old one goes on reading it.
@@ -69,12 +71,13 @@ def write_shard(root: Path, planned: Planned, advance: Callable[[int], None] = l
         root: the data directory.
         planned: what goes in.
         advance: told how many samples are done.
+        below: folder of the data directory.
 
     Raises:
         StoreError: the disk cannot be written.
         OSError: an image is there but cannot be read.
     """
-    folder = root / "shards" / planned.license_group
+    folder = root / below / planned.license_group
     unnamed = folder / f"{planned.name}.tar"
     try:
         with atomic.replacing(unnamed) as temporary, _Shard(root, temporary, advance) as shard:
@@ -82,7 +85,7 @@ def write_shard(root: Path, planned: Planned, advance: Callable[[int], None] = l
                 shard.add(sample)
             shard.finish()
     except _ChangedImages as changed:
-        again = write_shard(root, _without(planned, changed.samples))
+        again = write_shard(root, _without(planned, changed.samples), below=below)
         return dataclasses.replace(again, rejects=(*map(_changed, changed.samples), *again.rejects))
     digest = shard.digest.hexdigest()
     if not shard.entries:

@@ -27,7 +27,7 @@ from biomedica_assets.lib.store.atomic import TEMPORARY_PREFIX
 from biomedica_assets.lib.store.lake import MANIFEST, Lake
 from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.store.owners import Owner, owned
-from biomedica_assets.lib.tables import CHECKPOINTS, RECIPE, SHARDS, TABLES
+from biomedica_assets.lib.tables import CHECKPOINTS, PANEL_SHARDS, RECIPE, SHARDS, TABLES
 
 GRACE_SECONDS = 3600.0
 _INDEX = re.compile(r"recipes/[^/\s\"]+/[^/\s\"]+\.index")
@@ -169,7 +169,7 @@ class _Look:
         for path, owner in track(owned(self._lake.root, wanted), progress, "look for garbage", None, "files"):
             if path in self._named or path in in_shards or path in links or self._kept_checkpoint(path):
                 continue
-            if unread is not None and owner.asset == SHARDS.name:
+            if unread is not None and owner.asset in {SHARDS.name, PANEL_SHARDS.name}:
                 waiting[path] = f"may be named by {unread}, which cannot be read: build that recipe again"
                 continue
             if why := used.get(path) or self._why_waiting(path, owner):

@@ -20,6 +20,7 @@ from biomedica_assets.lib.tables import (
     CONTACT_SHEETS,
     EMBEDDING_SHELF,
     EMBEDDINGS,
+    PANEL_SHARDS,
     RECIPE,
     RELEASE,
     SEARCH_VECTORS,
@@ -61,7 +62,8 @@ def owned(root: Path, assets: Collection[str], suffix: str = "") -> Iterator[tup
 def owner_of_shard(path: str) -> str:
     """Asset and partition of a shard, from its name."""
     match = _SHARD.fullmatch(Path(path).name)
-    return str(Owner(SHARDS.name, match[1])) if match else path
+    asset = PANEL_SHARDS if path.startswith(f"{PANEL_SHARDS.name}/") else SHARDS
+    return str(Owner(asset.name, match[1])) if match else path
 
 
 def _of_asset(root: Path, asset: str) -> Iterator[tuple[Path, str | None]]:
@@ -74,10 +76,15 @@ def _of_asset(root: Path, asset: str) -> Iterator[tuple[Path, str | None]]:
         yield from _BESIDE[asset](root)
 
 
-def _shards(root: Path) -> Iterator[tuple[Path, str | None]]:
-    for path in sorted((root / "shards").glob("*/*")):
-        if match := _SHARD.fullmatch(path.name) or _LEFT.fullmatch(path.name):
-            yield path, match[1]
+def _shards(base: str) -> Callable[[Path], Iterator[tuple[Path, str | None]]]:
+    """Tars below ``base`` in folders of licence groups."""
+
+    def files(root: Path) -> Iterator[tuple[Path, str | None]]:
+        for path in sorted((root / base).glob("*/*")):
+            if match := _SHARD.fullmatch(path.name) or _LEFT.fullmatch(path.name):
+                yield path, match[1]
+
+    return files
 
 
 def _by_folder(base: str, prefix: str, pattern: str) -> Callable[[Path], Iterator[tuple[Path, str | None]]]:
@@ -106,7 +113,8 @@ def _unfinished_releases(root: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 _BESIDE: dict[str, Callable[[Path], Iterator[tuple[Path, str | None]]]] = {
-    SHARDS.name: _shards,
+    SHARDS.name: _shards("shards"),
+    PANEL_SHARDS.name: _shards(PANEL_SHARDS.name),
     RECIPE.name: _by_folder("recipes", "", "*.index"),
     EMBEDDINGS.name: _by_folder("embeddings/*", "chunk=", "*"),
     SEARCH_VECTORS.name: _by_folder("search", "shelf=", "*"),

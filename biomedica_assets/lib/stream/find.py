@@ -13,6 +13,7 @@ from biomedica_assets.lib.store.manifest import Manifest
 from biomedica_assets.lib.stream.failures import StreamError
 
 SUFFIX = ".index"
+PANELS = "panel_shards"
 _SHARD = re.compile(r"(PMC\d+-\d+)-.+\.tar")
 
 
@@ -26,13 +27,14 @@ def cure_of(data_dir: Path, shard: str) -> str:
     match = _SHARD.fullmatch(shard.rpartition("/")[2])
     if match is None:
         return "Build the recipe again: `biomedica run --select recipe`"
-    path = data_dir / "tables" / "shards" / f"chunk={match[1]}" / "_manifest.json"
+    asset = PANELS if shard.startswith(f"{PANELS}/") else "shards"
+    path = data_dir / "tables" / asset / f"chunk={match[1]}" / "_manifest.json"
     try:
         present = {entry.path for entry in Manifest.from_json(path.read_bytes(), str(path)).files}
     except (OSError, StoreError):
         present = set[str]()
     if shard in present:
-        return f"Make it again: `biomedica run --select shards --chunk {match[1]}`; the recipe stays as it is"
+        return f"Make it again: `biomedica run --select {asset} --chunk {match[1]}`; the recipe stays as it is"
     return (
         f"The shards of {match[1]} were made again since, and those of before were removed. Build the recipe again "
         "(`biomedica run --select recipe`) and begin anew with it"

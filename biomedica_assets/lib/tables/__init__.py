@@ -59,6 +59,7 @@ from biomedica_assets.lib.tables.models import (
     SAMPLE_SHELF,
     ZERO_SHOT_SCORES,
 )
+from biomedica_assets.lib.tables.panels import PANEL_BOXES, PANEL_SHARDS, SUBCAPTIONS
 from biomedica_assets.lib.tables.release import (
     CATALOG,
     CHANGES,
@@ -114,7 +115,10 @@ ALL: tuple[Table, ...] = (
     CAPTIONS,
     MENTIONS,
     IMAGES,
+    SUBCAPTIONS,
+    PANEL_BOXES,
     SHARDS,
+    PANEL_SHARDS,
     EMBEDDINGS,
     EMBEDDING_SHELF,
     NEIGHBOURS,
@@ -215,6 +219,8 @@ __all__ = [
     "NOTICE_SHELF",
     "ONLY_RELEASED",
     "PANELS",
+    "PANEL_BOXES",
+    "PANEL_SHARDS",
     "PMC_INVENTORY",
     "PUBLICATION_TYPES",
     "PUBMED_RECORDS",
@@ -241,6 +247,7 @@ __all__ = [
     "SOURCE_LEADERBOARD",
     "SPANS",
     "STRINGS",
+    "SUBCAPTIONS",
     "TABLES",
     "TAXONOMY",
     "TEXT_LABELS",

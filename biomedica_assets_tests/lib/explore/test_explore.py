@@ -20,8 +20,9 @@ from biomedica_assets.lib.explore import choice as choices
 from biomedica_assets.lib.explore import details
 from biomedica_assets.lib.explore.shown import Shown
 from biomedica_assets.lib.explore.web.app import create_app
-from biomedica_assets.lib.tables import FIGURE_LABELS
-from biomedica_assets_tests.lib.explore.world import DIMENSION, Thing, make, put, reject, withdraw
+from biomedica_assets.lib.tables import FIGURE_LABELS, PANEL_BOXES, SUBCAPTIONS
+from biomedica_assets_tests.lib.explore.world import CHUNK, DIMENSION, Thing, make, put, reject, withdraw
+from biomedica_assets_tests.lib.images.generated import publish, row_of
 
 URL = "http://localhost:8766"
 HOME = {"origin": URL}
@@ -114,7 +115,7 @@ def no_route_tells(root, drawn):
     ]
     for thing in given:
         ids = (thing.media_id, thing.figure_id, thing.article_id)
-        asked += [f"/{path}/{one}" for one in ids for path in ("figure", "image", "api/lineage")]
+        asked += [f"/{path}/{one}" for one in ids for path in ("figure", "image", "api/lineage", "api/panels")]
         asked += [f"/image/{thing.media_id}?size={size}" for size in ("thumb", "whole")]
         asked += [f"/rejects?about={one}" for one in ids]
         asked += [f"/api/page?{urlencode({name: thing.media_id})}" for name in ("like", "id")]
@@ -235,6 +236,43 @@ def test_a_figure_shows_caption_mentions_labels_twins_and_recipes(client):
     assert client.get("/figure/pmc7-1-nothing").status_code == 404
     assert client.get("/?q=PMC9").headers["location"] == "/rejects?about=PMC9"
     assert client.get(f"/?q={THINGS[1].media_id}").headers["location"] == f"/figure/{THINGS[1].media_id}"
+
+
+def test_a_figure_shows_its_panels_and_the_words_of_each(tmp_path):
+    things = [Thing(1, figure="CC BY"), Thing(2, figure="TDM")]
+    lake = make(tmp_path, things)
+    for thing in things:
+        assert client_of(lake).get(f"/api/panels/{thing.media_id}").status_code == (200 if thing.allowed else 404)
+    box = {"y0": 0, "y1": 48, "n_panels": 2, "score": 0.9, "method": "letters"}
+    rows, said = [], []
+    for thing in things:
+        ids = {"figure_id": thing.figure_id, "article_id": thing.article_id}
+        mine = ids | {"media_id": thing.media_id} | box
+        tie = {"label": "A", "parts": [0], "link_score": 0.9, "link_method": "label"}
+        rows += [
+            row_of(PANEL_BOXES, panel=0, x0=0, x1=30, **mine, **tie),
+            row_of(PANEL_BOXES, panel=1, x0=34, x1=64, **mine),
+        ]
+        said += [
+            row_of(SUBCAPTIONS, part=n, labels=[label], text=f"{label} of {thing.secret}", **ids)
+            for n, label in enumerate("AC")
+        ]
+    publish(lake, PANEL_BOXES, CHUNK, rows)
+    publish(lake, SUBCAPTIONS, CHUNK, said)
+    client = client_of(lake)
+    open_one, closed = things
+    text = client.get(f"/figure/{open_one.media_id}").text
+    assert f"A of {open_one.secret}" in text
+    assert 'x="34" y="0" width="30" height="48"' in text
+    assert "No words of the caption were tied to it." in text
+    assert "no panel was found: C." in text
+    found = client.get(f"/api/panels/{open_one.media_id}").json()
+    assert [(one["label"], [part["text"] for part in one["says"]]) for one in found["panels"]] == [
+        ("A", [f"A of {open_one.secret}"]),
+        (None, []),
+    ]
+    answer = client.get(f"/api/panels/{closed.media_id}")
+    assert (answer.status_code, closed.secret in answer.text) == (404, False)
 
 
 def test_cited_words_are_cut_out_of_a_mention_at_their_place():

@@ -81,6 +81,25 @@ def test_articles_that_share_a_picture_share_a_split(articles: list[int], shared
                 assert of_article[a] == of_article[b]
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.sets(st.integers(0, 5))), min_size=1, max_size=40),
+    st.lists(st.tuples(st.integers(0, 39), st.integers(0, 8)), max_size=40),
+    st.integers(0, 3),
+)
+def test_a_panel_and_its_picture_never_lie_on_two_sides(
+    pictures: list[tuple[int, set[int]]], shared: list[tuple[int, int]], seed: int
+) -> None:
+    """One recipe takes whole pictures, another some of their panels: what both hold lies on one side."""
+    groups = _groups(*{(f"m{i}", f"PMC{pictures[i][0]}.1", f"g{g}") for i, g in shared if i < len(pictures)})
+    cut = [(f"m{i}", f"PMC{article}.1") for i, (article, panels) in enumerate(pictures) for _ in panels]
+    panels = pl.DataFrame(cut, schema={"media_id": pl.String, "article_id": pl.String}, orient="row")
+    rules = Splits(validation=0.3, test=0.3, seed=seed)
+    whole = splits.assign(_samples(*(f"PMC{article}.1" for article, _ in pictures)), groups, rules).names
+    of_panels = splits.assign(panels, groups, rules).names
+    for media_id, side in zip(panels["media_id"], of_panels, strict=True):
+        assert side == whole[int(media_id[1:])]
+
+
 def test_versions_of_an_article_share_a_split() -> None:
     samples = _samples(*(f"PMC{n}.{v}" for n in range(1, 60) for v in (1, 2)))
     found = splits.assign(samples, _groups(), Splits(validation=0.3, test=0.3)).names.to_list()

@@ -42,6 +42,7 @@ from biomedica_assets.lib.errors import BiomedicaError, StoreError
 from biomedica_assets.lib.explore import details, taking
 from biomedica_assets.lib.explore.choice import read
 from biomedica_assets.lib.explore.finding import Finder
+from biomedica_assets.lib.explore.panels import panels
 from biomedica_assets.lib.explore.shown import Shown
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.store.lake import Lake
@@ -95,6 +96,7 @@ def create_app(
         Route("/api/page", page.api_page),
         Route("/api/counts", page.api_counts),
         Route("/api/lineage/{name}", page.api_lineage),
+        Route("/api/panels/{name}", page.api_panels),
         Route("/api/picture", page.api_picture, methods=["POST"]),
         Route("/api/recipe", page.api_recipe, methods=["POST"]),
         Route("/export.{form}", page.export),
@@ -168,7 +170,7 @@ class _Page:
             return _html("message.html", 404, said=str(error), about=name)
         except BiomedicaError as error:
             return _html("message.html", 500, said=str(error), about=name)
-        return _html("figure.html", **found)
+        return _html("figure.html", **found, panels=panels(self._shown, found["image"]["media_id"]))
 
     def clusters(self, request: Request) -> Response:
         """All clusters."""
@@ -237,6 +239,11 @@ class _Page:
         """What an image was made from and what contains it."""
         self._may_look(request)
         return _answer(lambda: details.lineage(self._shown, request.path_params["name"]))
+
+    def api_panels(self, request: Request) -> Response:
+        """Where the panels of an image lie and what its caption says of each."""
+        self._may_look(request)
+        return _answer(lambda: panels(self._shown, request.path_params["name"]))
 
     async def api_picture(self, request: Request) -> Response:
         """Take a picture to look for; the answer names it for ``picture=``. Nothing of it is written to the disk."""
