@@ -40,7 +40,7 @@ from biomedica_assets.settings import Settings
 
 # Where things lie, how hard the machine works, and what comes after a release: nothing of it shapes one.
 NOT_IN_A_RELEASE = {
-    "data_dir", "source", "s3_endpoint", "s3_region", "pmcids_file", "withdrawals_file",
+    "data_dir", "source", "s3_endpoint", "s3_region", "postgres", "pmcids_file", "withdrawals_file",
     "pubmed", "pubmed_email", "pubmed_api_key_file", "pubmed_endpoint", "release_version",
     "release_name", "encoder_weights", "embed_batch", "training_profile",
     "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",

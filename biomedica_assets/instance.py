@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biomedica_assets import postgres
 from biomedica_assets import settings as settings_module
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.store import atomic
@@ -24,6 +25,7 @@ CONFIG = "dagster.yaml"
 LOCATION = "biomedica"
 """Name of the code location: in the workspace of the UI, and in every run's record."""
 PROCESSES = "processes"
+IDENTITY = "identity"
 PROCESS_TAG = "biomedica/process"
 _mine: list[Any] = []
 """Name and open descriptor of this process's lock file."""
@@ -38,12 +40,22 @@ def prepare(settings: Settings) -> Path:
     settings_module.remember(settings)
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / CONFIG).exists():
-        atomic.write_bytes(home / CONFIG, template())
+    _configure(home / CONFIG, settings.postgres)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ[f"{settings_module.PREFIX}DATA_DIR"] = str(settings.data_dir.absolute())
     return home
+
+
+def _configure(path: Path, url: str) -> None:
+    """Write Dagster's configuration if there is none, and have in it the storage that the settings ask for."""
+    try:
+        there = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = ""
+    wanted = postgres.configured(there or template().decode(), url, str(path))
+    if wanted != there:
+        atomic.write_bytes(path, wanted.encode())
 
 
 def template() -> bytes:
@@ -54,7 +66,14 @@ def template() -> bytes:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The persistent instance of the data directory, the one that the UI shows."""
+    """The persistent instance of the data directory, the one that the UI shows.
+
+    Raises:
+        RecordsUnreachable: the Postgres server of the settings cannot be used; said within two seconds.
+        PermanentFailure: it holds the records of another data directory.
+    """
+    if settings.postgres:
+        postgres.check(settings.postgres)
     import dagster as dg
 
     from biomedica_assets.automation.engines import keep_engines
@@ -66,9 +85,19 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with (home / "opening.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         instance = dg.DagsterInstance.get()
+        if settings.postgres:
+            postgres.claim(instance, _identity(home), settings.postgres)
         _bury(instance, home / PROCESSES)
         _announce(home / PROCESSES)
         return instance
+
+
+def _identity(home: Path) -> str:
+    """What tells data directories apart; travels with them. Called under the opening lock."""
+    path = home / IDENTITY
+    if not path.exists():
+        atomic.write_bytes(path, uuid.uuid4().hex.encode())
+    return path.read_text(encoding="ascii").strip()
 
 
 def process_tags() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from biomedica_assets.lib.compute.meter import Cost
 from biomedica_assets.lib.errors import RejectReason, WaitingFor
 from biomedica_assets.lib.report import Picture, Report
 from biomedica_assets.lib.store.lake import Lake
@@ -83,7 +84,9 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
     )
 
 
-def as_result(report: Report, lake: Lake, *, tolerance: float, keyed: bool = False) -> dg.MaterializeResult:
+def as_result(
+    report: Report, lake: Lake, *, tolerance: float, keyed: bool = False, cost: Cost | None = None
+) -> dg.MaterializeResult:
     """One partition's report as Dagster's result, with its inline checks.
 
     Args:
@@ -91,14 +94,27 @@ def as_result(report: Report, lake: Lake, *, tolerance: float, keyed: bool = Fal
         lake: where it wrote, to check what was written.
         tolerance: share of items that may be left out for a reason of ``FAULTS``.
         keyed: name the asset in the result, as a multi-asset needs.
+        cost: what the work took, None if nobody measured.
     """
     table = TABLES[report.asset]
     return dg.MaterializeResult(
         asset_key=report.asset if keyed else None,
-        metadata=result_metadata(report, table),
+        metadata=result_metadata(report, table) | cost_metadata(cost),
         data_version=dg.DataVersion(report.data_version),
         check_results=list(check_results(report, table, lake, tolerance)),
     )
+
+
+STEP_SECONDS, CPU_SECONDS, PEAK_MEMORY = "step_seconds", "cpu_seconds", "peak_memory"
+"""Metadata by which a forecast knows what a step cost: it reads them back from Dagster's records."""
+
+
+def cost_metadata(cost: Cost | None) -> dict[str, Any]:
+    """What a step took: seconds, processor seconds, bytes of memory at its peak."""
+    if cost is None:
+        return {}
+    taken = {STEP_SECONDS: round(cost.seconds, 4), CPU_SECONDS: round(cost.cpu_seconds, 4)}
+    return taken | ({PEAK_MEMORY: cost.peak_bytes} if cost.peak_bytes else {})
 
 
 _WAITING = ("waiting_for", "cure", "every_partition")

@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import pydantic_settings
@@ -22,6 +22,7 @@ from biomedica_assets.lib import chunks
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.limits import PILLOW_CEILING
 from biomedica_assets.lib.store import atomic
+from biomedica_assets.postgres import PATTERN, without_password
 
 FILE = "biomedica.toml"
 PREFIX = "BIOMEDICA_"
@@ -49,6 +50,13 @@ class Settings(pydantic_settings.BaseSettings):
     )
     s3_endpoint: str | None = pydantic.Field(None, description="Other S3 endpoint than Amazon's, for a mirror.")
     s3_region: str = pydantic.Field("us-east-1", description="Region of the bucket.")
+    postgres: Annotated[str, pydantic.AfterValidator(without_password)] = pydantic.Field(
+        "",
+        pattern=PATTERN,
+        description="Postgres database of Dagster's records, one for each data directory: "
+        "postgresql://USER@HOST:5432/NAME, the password in PGPASSWORD or ~/.pgpass. Empty: SQLite below the data "
+        "directory.",
+    )
 
     # partitions
     chunk_span: int = pydantic.Field(20_000, description="PMCIDs per chunk; a divisor of 1,000,000.")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import dagster as dg
 
 from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute.meter import Meter
 from biomedica_assets.lib.embed import Encoder
 from biomedica_assets.lib.errors import WaitingFor
 from biomedica_assets.lib.pmc.source import PmcSource
@@ -119,7 +120,9 @@ def table_asset(
             values = context.resources.settings.open()
             try:
                 with context.resources.lake.hold(context) as data:
-                    made = as_result(body(Step(context, data, values)), data, tolerance=values.max_reject_fraction)
+                    meter = Meter()
+                    report = body(Step(context, data, values))
+                    made = as_result(report, data, tolerance=values.max_reject_fraction, cost=meter.lap())
             except WaitingFor as waiting:
                 yield from _waits(context, (table,), waiting)
             else:
@@ -181,9 +184,11 @@ def table_assets(
             left = {table.name: table for table in tables}
             try:
                 with context.resources.lake.hold(context) as data:
+                    meter = Meter()
                     for report in body(Step(context, data, values)):
                         del left[report.asset]
-                        yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True)
+                        cost = meter.lap()
+                        yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True, cost=cost)
             except WaitingFor as waiting:
                 yield from _waits(context, left.values(), waiting)
 

@@ -26,8 +26,8 @@ from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.tables import EMBEDDINGS
 from biomedica_assets.settings import Settings
 
-MOST = 8
-"""Runs at once unless told otherwise: Dagster's SQLite carries a handful."""
+MOST, MOST_ON_A_SERVER = 8, 64
+"""Runs at once unless told otherwise: Dagster's SQLite carries a handful, a Postgres server more."""
 BYTES_EACH = 2 << 30
 """Memory that must be free for each: a chunk's step takes 0.5 to 1.5 GB at its peak."""
 _GOODBYE = 2.0
@@ -35,13 +35,18 @@ _GOODBYE = 2.0
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
-def jobs_for(wanted: int) -> int:
-    """How many runs at once; 0 asks for half as many as there are cores, as memory allows, 8 at most.
+def jobs_for(wanted: int, most: int = MOST) -> int:
+    """How many runs at once; 0 asks for half as many as there are cores, as memory and ``most`` allow.
 
     Half, because steps use several cores themselves, and the process that plans wants one.
     """
     room = psutil.virtual_memory().available // BYTES_EACH
-    return wanted or max(1, min(available_cores() // 2, room, MOST))
+    return wanted or max(1, min(available_cores() // 2, room, most))
+
+
+def most_at_once(values: Settings) -> int:
+    """How many runs at once Dagster's records carry."""
+    return MOST_ON_A_SERVER if values.postgres else MOST
 
 
 @dataclasses.dataclass(slots=True)

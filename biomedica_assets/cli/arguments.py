@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from biomedica_assets.cli.options import ShowVersion, hours, natural, port, positive
+from biomedica_assets.cli.options import ShowVersion, amount, hours, natural, port, positive
 
 _JOBS = "partitions made side by side (default: the setting jobs, which asks cores and memory)"
 _KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
@@ -121,7 +121,32 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
         commands, "assets", "assets.assets", "Print the table of all assets: group, partitioning, what each holds."
     )
     table.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
+    _plan_command(commands)
     _add(commands, "settings", "graph.show_settings", "All settings with their values, meaning, and where to set them.")
+
+
+def _plan_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = _add(
+        commands, "plan", "plan.plan",
+        "Say what making everything will take: time, bytes, memory and money for each stage, what limits it, and what "
+        "that stands on. From measured rates, for what the inventory lists, or for all of PubMed Central.",
+    )  # fmt: skip
+    plan.add_argument("--source", metavar="DIR|s3://BUCKET", help="where articles come from (for --measure)")
+    plan.add_argument("--measure", action="store_true", help="time this machine and this source first, with a sample")
+    plan.add_argument("--sample", type=positive, default=120, metavar="N", help="articles of it (default 120)")
+    plan.add_argument("--save", type=Path, metavar="FILE", help="write what was measured as rates that --rates takes")
+    plan.add_argument("--rates", default="corpus", metavar="NAME|FILE", help="measured rates (default: corpus)")
+    plan.add_argument("--articles", type=positive, metavar="N", help="so many articles instead")
+    plan.add_argument("--cores", type=positive, metavar="N", help="cores of a machine (default: those of this one)")
+    plan.add_argument("--machines", type=positive, default=1, metavar="N", help="machines, all alike (default 1)")
+    plan.add_argument("--jobs", type=positive, metavar="N", help=_JOBS)
+    plan.add_argument("--cards", type=natural, default=0, metavar="N", help="graphics cards of a machine (default 0)")
+    plan.add_argument("--card", default="NVIDIA H100 80GB", metavar="NAME", help="which (default NVIDIA H100 80GB)")
+    plan.add_argument(
+        "--bandwidth", type=amount, metavar="MB/S", help="from the source to a machine (default: no limit)"
+    )
+    plan.add_argument("--price", type=amount, default=0.0, metavar="MONEY", help="of a machine for an hour (default 0)")
+    plan.add_argument("--json", action="store_true", help="one JSON object instead of lines for people")
 
 
 def _lineage_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -44,12 +44,21 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 def hours(text: str) -> float:
     """Hours, not negative."""
+    return _from_zero(text, "a number of hours")
+
+
+def amount(text: str) -> float:
+    """A number, not negative."""
+    return _from_zero(text, "a number")
+
+
+def _from_zero(text: str, what: str) -> float:
     try:
         n = float(text)
     except ValueError:
         n = -1.0
     if not 0 <= n < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from 0")
     return n
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from biomedica_assets import instance, settings
+from biomedica_assets import instance, postgres, settings
 from biomedica_assets.lib import machine, weights
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.machine import Finding, Verdict, broken, look, ok
@@ -163,6 +163,8 @@ def recipes(values: Settings) -> Finding:
 def dagster(values: Settings) -> Finding:
     """Whether the instance's configuration is readable and its databases are whole; read as files."""
     home, check = values.dagster_home, "dagster"
+    if values.postgres:
+        return records(values.postgres)
     if not (home / instance.CONFIG).exists():
         return ok(check, f"no instance yet; one is made at {home} when the first command needs it")
     try:
@@ -182,8 +184,18 @@ def dagster(values: Settings) -> Finding:
     return ok(check, f"{home}" + (f"; {working} command{'s' if working > 1 else ''} at work" if working else ""))
 
 
+def records(url: str) -> Finding:
+    """Whether a Postgres server can keep Dagster's records."""
+    found = postgres.fault(url)
+    if found is not None:
+        return broken("dagster", f"postgres {postgres.shown(url)}: {found.why}", found.cure)
+    return ok("dagster", f"{postgres.shown(url)} answers")
+
+
 def _server(home: Path, storage: str, said: Any) -> Finding:
     """A database server that the instance keeps its records in."""
+    if isinstance(said, dict) and isinstance(said.get("postgres_url"), str):
+        return records(said["postgres_url"])
     where = said.get("postgres_db") if isinstance(said, dict) else None
     host = where.get("hostname") if isinstance(where, dict) else None
     if not isinstance(host, str):

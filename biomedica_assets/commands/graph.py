@@ -154,9 +154,9 @@ def graph_of(values: Settings, bars: Any = None) -> dg.Definitions:
 
 def crew_of(values: Settings, arguments: argparse.Namespace) -> Crew:
     """Processes that make partitions side by side; they start when there is enough to do."""
-    from biomedica_assets.automation.crew import Crew, jobs_for
+    from biomedica_assets.automation.crew import Crew, jobs_for, most_at_once
 
-    return Crew(values, jobs_for(arguments.jobs or values.jobs))
+    return Crew(values, jobs_for(arguments.jobs or values.jobs, most_at_once(values)))
 
 
 def planner_of(values: Settings, definitions: dg.Definitions) -> Planner:

@@ -304,14 +304,19 @@ def unreachable(url: str, timeout: float = TIMEOUT) -> str | None:
     if proxy:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     host, number = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    why = no_answer(host, number, timeout)
+    return f"proxy: {why}" if why and proxy else why
+
+
+def no_answer(host: str, number: int, timeout: float = TIMEOUT) -> str | None:
+    """Why nothing answers at a port of a host, asked directly; None if something does."""
     said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # The resolver knows no timeout, and without a network it takes its time: a thread that nobody waits for.
     threading.Thread(target=lambda: said.put(_refusal(host, number, timeout)), daemon=True).start()
     try:
-        why = said.get(timeout=timeout)
+        return said.get(timeout=timeout)
     except queue.Empty:
-        why = f"{host} does not answer within {timeout} s"
-    return f"proxy: {why}" if why and proxy else why
+        return f"{host} does not answer within {timeout} s"
 
 
 def _refusal(host: str, number: int, timeout: float) -> str | None:
