@@ -17,7 +17,7 @@ from biomedica_assets.lib.clip import profile
 from biomedica_assets.lib.clip.stage import recorded
 from biomedica_assets.lib.clip.supervise import Device, pick_device
 from biomedica_assets.lib.clip.training import Limits
-from biomedica_assets.lib.cluster import FitSettings, SheetSettings
+from biomedica_assets.lib.cluster import FitSettings, MapSettings, SheetSettings
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.embed import described
 from biomedica_assets.lib.errors import PermanentFailure
@@ -174,6 +174,11 @@ def contact_sheets(settings: Settings) -> SheetSettings:
     return SheetSettings(per_role=settings.sheet_images, seed=settings.seed)
 
 
+def embedding_map(settings: Settings) -> MapSettings:
+    """How the map of the embeddings is laid out."""
+    return MapSettings(seed=settings.seed)
+
+
 def training_profile(settings: Settings) -> profile.Profile:
     """How checkpoints are trained."""
     return profile.load(settings.training_profile, settings.data_dir / "profiles")
@@ -202,6 +207,7 @@ def expected(settings: Settings) -> Expected:
         "embeddings": lambda _: described(settings.encoder, settings.preprocessing),
         "cluster_model": lambda _: dataclasses.asdict(clusters(settings)),
         "contact_sheets": lambda _: dataclasses.asdict(contact_sheets(settings)),
+        "map_landmarks": lambda _: dataclasses.asdict(embedding_map(settings)),
         "checkpoints": lambda _: recorded(
             training_profile(settings), settings.seed, settings.data_dir.absolute() / "models"
         ),

@@ -85,7 +85,13 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
 
 
 def as_result(
-    report: Report, lake: Lake, *, tolerance: float, keyed: bool = False, cost: Cost | None = None
+    report: Report,
+    lake: Lake,
+    *,
+    tolerance: float,
+    keyed: bool = False,
+    cost: Cost | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult:
     """One partition's report as Dagster's result, with its inline checks.
 
@@ -95,11 +101,14 @@ def as_result(
         tolerance: share of items that may be left out for a reason of ``FAULTS``.
         keyed: name the asset in the result, as a multi-asset needs.
         cost: what the work took, None if nobody measured.
+        links: addresses where what was made is looked at, by name.
     """
     table = TABLES[report.asset]
     return dg.MaterializeResult(
         asset_key=report.asset if keyed else None,
-        metadata=result_metadata(report, table) | cost_metadata(cost),
+        metadata=result_metadata(report, table)
+        | cost_metadata(cost)
+        | {name: dg.MetadataValue.url(address) for name, address in (links or {}).items()},
         data_version=dg.DataVersion(report.data_version),
         check_results=list(check_results(report, table, lake, tolerance)),
     )

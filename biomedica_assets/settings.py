@@ -121,6 +121,13 @@ class Settings(pydantic_settings.BaseSettings):
         description="Whether the source's articles are invented, as the demo's are: a release says so everywhere.",
     )
 
+    explore_page: str = pydantic.Field(
+        "http://127.0.0.1:8766",
+        pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$",
+        description="Address under which people reach `biomedica explore`; links in Dagster's UI lead there. Empty: no "
+        "links.",
+    )
+
     # images and shards
     max_pixels: int = pydantic.Field(
         89_478_485, ge=1, le=PILLOW_CEILING, description="Images with more pixels are refused; Pillow decodes no more."

@@ -1,4 +1,4 @@
-"""Group clusters: the global model, the cluster of every image, the sheets that annotators look at."""
+"""Group clusters: the global model, the cluster of every image, the map, the sheets that annotators look at."""
 
 from biomedica_assets import configs
 from biomedica_assets.assets.declare import Step, table_asset
@@ -9,9 +9,11 @@ from biomedica_assets.lib.tables import (
     CLUSTER_MODEL,
     CLUSTERS,
     CONTACT_SHEETS,
+    EMBEDDING_MAP,
     EMBEDDING_SHELF,
     EMBEDDINGS,
     IMAGES,
+    MAP_LANDMARKS,
 )
 
 
@@ -55,3 +57,28 @@ def contact_sheets(step: Step) -> Report:
     return cluster.make_contact_sheets(
         step.data, engine=step.engine("threads"), settings=settings, progress=step.progress
     )
+
+
+@table_asset(
+    MAP_LANDMARKS,
+    group="clusters",
+    version=cluster.MAP_VERSION,
+    made_from=(EMBEDDING_SHELF, CLUSTER_MODEL),
+    kinds=("scikitlearn",),
+    pool="cpu",
+)
+def map_landmarks(step: Step) -> Report:
+    """A seeded sample of images, laid out by t-SNE in the space of the cluster model."""
+    return cluster.fit_map(step.data, settings=configs.embedding_map(step.values), progress=step.progress)
+
+
+@table_asset(
+    EMBEDDING_MAP,
+    group="clusters",
+    version=cluster.MAP_VERSION,
+    made_from=(EMBEDDINGS, MAP_LANDMARKS),
+    needs=("engine",),
+)
+def embedding_map(step: Step) -> Report:
+    """Where every image of a chunk stands on the map."""
+    return cluster.place_chunk(step.data, step.partition, engine=step.engine("threads"), progress=step.progress)

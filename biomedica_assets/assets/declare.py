@@ -22,7 +22,8 @@ from biomedica_assets.lib.pmc.source import PmcSource
 from biomedica_assets.lib.progress import Progress
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import Table
+from biomedica_assets.lib.tables import TABLES, Table
+from biomedica_assets.links import addresses
 from biomedica_assets.metadata import announce, as_result, check_specs, definition_metadata, waiting_results
 from biomedica_assets.partitions import CHUNK_TO_SHELF, CHUNKS, RECIPES, SHELVES
 from biomedica_assets.settings import Settings
@@ -121,8 +122,7 @@ def table_asset(
             try:
                 with context.resources.lake.hold(context) as data:
                     meter = Meter()
-                    report = body(Step(context, data, values))
-                    made = as_result(report, data, tolerance=values.max_reject_fraction, cost=meter.lap())
+                    made = _result(body(Step(context, data, values)), data, values, meter)
             except WaitingFor as waiting:
                 yield from _waits(context, (table,), waiting)
             else:
@@ -187,8 +187,7 @@ def table_assets(
                     meter = Meter()
                     for report in body(Step(context, data, values)):
                         del left[report.asset]
-                        cost = meter.lap()
-                        yield as_result(report, data, tolerance=values.max_reject_fraction, keyed=True, cost=cost)
+                        yield _result(report, data, values, meter, keyed=True)
             except WaitingFor as waiting:
                 yield from _waits(context, left.values(), waiting)
 
@@ -218,6 +217,13 @@ def reported(
         metadata=definition_metadata(table),
         description=f"{table.meaning} {text}",
     )
+
+
+def _result(report: Report, data: Lake, values: Settings, meter: Meter, *, keyed: bool = False) -> dg.MaterializeResult:
+    """What the library reported, as Dagster's result, with what it took and links to the page that shows it."""
+    cost = meter.lap()
+    links = addresses(values.explore_page, report, TABLES[report.asset], values.chunk_span)
+    return as_result(report, data, tolerance=values.max_reject_fraction, keyed=keyed, cost=cost, links=links)
 
 
 def _waits(

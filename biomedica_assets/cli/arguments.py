@@ -197,6 +197,9 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     search.add_argument("words", nargs="*", help="words, of which any may stand in caption, title or keywords")
     search.add_argument("--image", type=Path, metavar="FILE", help="a picture; images like it come first")
     search.add_argument("--like", metavar="MEDIA_ID", help="an image of the data; images like it come first")
+    search.add_argument(
+        "--looks", metavar="WORDS", help="what a picture shows; needs vectors of a CLIP model (encoder open_clip/...)"
+    )
     search.add_argument("--where", metavar="SQL", help="a condition over the view samples, as in a recipe")
     search.add_argument("-n", type=positive, default=20, help="how many (default 20)")
     search.add_argument("--json", action="store_true", help="a JSON object a line, with ids, licence and labels")

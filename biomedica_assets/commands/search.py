@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +29,10 @@ def search(arguments: argparse.Namespace) -> int:
     from biomedica_assets.lib.select.search.vectors import vector_of
     from biomedica_assets.lib.store.lake import Lake
 
-    if not (arguments.words or arguments.image or arguments.like or arguments.where):
-        raise PermanentFailure("nothing to look for: give words, --image, --like or --where")
-    if arguments.image and arguments.like:
-        raise PermanentFailure("--image and --like both name a picture; give one of them")
+    if not (arguments.words or arguments.image or arguments.like or arguments.looks or arguments.where):
+        raise PermanentFailure("nothing to look for: give words, --image, --like, --looks or --where")
+    if sum(map(bool, (arguments.image, arguments.like, arguments.looks))) > 1:
+        raise PermanentFailure("--image, --like and --looks each say what pictures shall look like; give one of them")
     values = settings.load(data_dir=arguments.data_dir)
     lake = Lake(values.data_dir)
     vector = None
@@ -38,6 +40,8 @@ def search(arguments: argparse.Namespace) -> int:
         vector = vector_of(lake, arguments.like)
     elif arguments.image:
         vector = _vector_of_file(lake, values, arguments.image)
+    elif arguments.looks:
+        vector = describer_of(lake, values)(arguments.looks)
     found = find(lake, Query(" ".join(arguments.words), vector, arguments.where, arguments.n))
     for row in found.iter_rows(named=True):
         print(json.dumps(row, ensure_ascii=False) if arguments.json else _line(row))
@@ -64,15 +68,8 @@ def encoder_of(lake: Lake, values: settings.Settings) -> Callable[[bytes, str], 
 
     from biomedica_assets.lib.embed import open_encoder
     from biomedica_assets.lib.images.canonical import open_canonical
-    from biomedica_assets.lib.tables import EMBEDDING_SHELF
 
-    made = [lake.manifest(EMBEDDING_SHELF, shelf) for shelf in lake.partitions(EMBEDDING_SHELF)]
-    digests = {str(one.metrics["encoder_digest"]) for one in made if one}
-    if not digests:
-        raise PermanentFailure(
-            "no image has a vector yet; `biomedica run --select '*embedding_shelf'` makes them, and search by words "
-            "does without"
-        )
+    digests = _digests(lake)
 
     def encode(data: bytes, called: str) -> NDArray[np.float32]:
         try:
@@ -82,14 +79,75 @@ def encoder_of(lake: Lake, values: settings.Settings) -> Callable[[bytes, str], 
         encoder = open_encoder(
             values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
         )
-        if digests != {encoder.digest}:
-            raise PermanentFailure(
-                f"the vectors here were made by another encoder than {values.encoder} as the settings have it; set "
-                "`encoder` to the one they are from, or `biomedica refresh` them"
-            )
+        _check_encoder(digests, encoder.digest, values)
         return encoder.encode(np.stack([encoder.prepare(picture)]))[0]
 
     return encode
+
+
+def describer_of(lake: Lake, values: settings.Settings) -> Callable[[str], NDArray[np.float32]]:
+    """What makes the vector of words, in the space of the shelves' vectors: the text tower of their CLIP model.
+
+    Raises:
+        PermanentFailure: there are no vectors, or they are of no CLIP model.
+    """
+    from biomedica_assets.lib import quiet
+    from biomedica_assets.lib.embed import open_encoder
+    from biomedica_assets.lib.embed.towers import OPEN_CLIP
+
+    digests = _digests(lake)
+    if not values.encoder.startswith(OPEN_CLIP):
+        raise PermanentFailure(
+            f"pictures are compared with words only by a CLIP model, and the vectors here are of {values.encoder}; "
+            f"set encoder to {OPEN_CLIP}<model>/<tag> and make them with it"
+        )
+
+    @functools.cache
+    def opened() -> tuple[Any, Any]:
+        """Model and tokenizer, once the image tower of the same weights is known to be that of the shelves."""
+        encoder = open_encoder(
+            values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
+        )
+        _check_encoder(digests, encoder.digest, values)
+        open_clip: Any = importlib.import_module("open_clip")
+        name, _, tag = values.encoder.removeprefix(OPEN_CLIP).partition("/")
+        with quiet.while_opening_a_model():
+            model = open_clip.create_model(name, pretrained=str(values.encoder_weights or tag), weights_only=True)
+            return model.eval(), open_clip.get_tokenizer(name)
+
+    def describe(words: str) -> NDArray[np.float32]:
+        torch: Any = importlib.import_module("torch")
+        model, tokenizer = opened()
+        with torch.inference_mode():
+            return model.encode_text(tokenizer([words]))[0].float().numpy()
+
+    return describe
+
+
+def _digests(lake: Lake) -> set[str]:
+    """Digests of the encoders that the shelves are from.
+
+    Raises:
+        PermanentFailure: there are none.
+    """
+    from biomedica_assets.lib.tables import EMBEDDING_SHELF
+
+    made = [lake.manifest(EMBEDDING_SHELF, shelf) for shelf in lake.partitions(EMBEDDING_SHELF)]
+    digests = {str(one.metrics["encoder_digest"]) for one in made if one}
+    if not digests:
+        raise PermanentFailure(
+            "no image has a vector yet; `biomedica run --select '*embedding_shelf'` makes them, and search by words "
+            "does without"
+        )
+    return digests
+
+
+def _check_encoder(digests: set[str], digest: str, values: settings.Settings) -> None:
+    if digests != {digest}:
+        raise PermanentFailure(
+            f"the vectors here were made by another encoder than {values.encoder} as the settings have it; set "
+            "`encoder` to the one they are from, or `biomedica refresh` them"
+        )
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -7,22 +7,17 @@ not come here: it starts in milliseconds without polars and DuckDB.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
+from biomedica_assets.lib.dataset.afar import read_columns
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.pmc.source import PMC_BUCKET, KeyRefused, ObjectMissing, PmcSource, SourceError, open_source
 from biomedica_assets.lib.release import indexes, texts
 from biomedica_assets.lib.select import catalog_view, predicate
 from biomedica_assets.lib.stream import afar, index
-from biomedica_assets.lib.stream.addresses import is_remote
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.pictures import Lost
 from biomedica_assets.lib.tables import RECIPE, SHARDS, SOURCES, Table
 
 _PLACES = (SHARDS, SOURCES)
@@ -61,7 +56,7 @@ def selected(
     def read(table: Table, below: str = "") -> pl.LazyFrame | None:
         paths = sorted(path for path in files if path.startswith(f"data/{table.name}/{below}"))
         wanted = _columns(table, condition.columns)
-        found = [_read(release, path, [c for c in wanted if c in table.schema], token) for path in paths]
+        found = [read_columns(release, path, [c for c in wanted if c in table.schema], token) for path in paths]
         if not found and table.name not in catalog_view.OPTIONAL:
             return table.empty().lazy()
         return pl.concat(found).lazy() if found else None
@@ -94,84 +89,3 @@ def _columns(table: Table, names: frozenset[str]) -> Sequence[str]:
     keys = {key for joined, key in catalog_view.JOINS.values() if joined is table or table is SHARDS}
     places = {"sample_key", "shard", "start", "end", "check", "image_ext"} if table in _PLACES else set[str]()
     return sorted(own | keys | places)
-
-
-def _read(release: str, path: str, columns: Sequence[str], token: str | None) -> pl.DataFrame:
-    try:
-        if not is_remote(release):
-            return pl.read_parquet(Path(release) / path, columns=list(columns))
-        with _Handle(afar.RemoteFile(release, path, token)) as handle:
-            arrow: Any = pq.ParquetFile(handle, pre_buffer=True).read(columns=list(columns))
-            return pl.DataFrame(pl.from_arrow(arrow))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise StreamError(f"{path} of {release} cannot be read: {error}; fetch or upload the release again") from error
-
-
-class _Handle(io.RawIOBase):
-    """A remote file as Python's files are."""
-
-    def __init__(self, file: afar.RemoteFile) -> None:
-        self._file, self._at = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        self._at = offset + (0, self._at, self._file.size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self._file.at(self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class Bucket:
-    """A source of articles as a stream asks it for pictures."""
-
-    def __init__(self, source: PmcSource) -> None:
-        """Args: source: the bucket, or a directory in its layout."""
-        self._source = source
-
-    @property
-    def location(self) -> str:
-        """For people."""
-        return self._source.location
-
-    def get(self, key: str) -> bytes | Lost:
-        """See ``lib.stream.pictures.Source``."""
-        try:
-            return self._source.get(key)
-        except (ObjectMissing, KeyRefused) as error:
-            return Lost(str(error))
-        except SourceError as error:
-            raise StreamError(f"{error}; start again when the source answers") from error
-
-
-def open_bucket(place: str, in_flight: int) -> Bucket:
-    """A bucket or a directory in its layout.
-
-    Args:
-        place: ``s3://bucket``, ``http(s)://endpoint/bucket`` of another S3, or a directory.
-        in_flight: connections that stay open.
-
-    Raises:
-        PermanentFailure: it is none of these.
-    """
-    if place.startswith(("http://", "https://")):
-        endpoint, _, bucket = place.rstrip("/").rpartition("/")
-        if "://" not in endpoint or endpoint.endswith("/") or not bucket:
-            raise StreamError(f"--source {place} names no bucket; give http(s)://host/bucket, or s3://{PMC_BUCKET}")
-        return Bucket(open_source(f"s3://{bucket}", endpoint=endpoint, concurrency=in_flight))
-    return Bucket(open_source(place, concurrency=in_flight))

@@ -9,9 +9,9 @@ from pathlib import Path
 import rich.console
 
 from biomedica_assets import composition, configs, from_release, settings
-from biomedica_assets.commands.streaming import open_bucket
 from biomedica_assets.console import bar
 from biomedica_assets.lib.clip import stage
+from biomedica_assets.lib.dataset.afar import open_bucket
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
 from biomedica_assets.lib.stream.virtual import Pictures

@@ -3,8 +3,6 @@
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import polars as pl
@@ -22,41 +20,10 @@ from biomedica_assets_tests.web.annotation_server import Server, log_in
 
 pytestmark = pytest.mark.full  # a browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-# Milliseconds; on a machine that does other things a page can take many times as long as alone.
-PATIENCE = 180_000
-
 
 @pytest.fixture
 def lake(tmp_path) -> Lake:
     return synthetic_lake(tmp_path / "data", clusters=10, members=8)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page that fails the test if its scripts fail or the browser reports a violation of the security policy."""
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if "Security Policy" in message.text else None)
-    yield page
-    context.close()
-    assert faults == []
 
 
 def box_of(lake: Lake) -> BallotBox:

@@ -3,7 +3,6 @@
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,15 +15,14 @@ import biomedica_assets as bm
 from biomedica_assets.lib.annotate.web.serve import bound
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.explore.web.app import create_app
-from biomedica_assets_tests.lib.explore.world import DIMENSION, Thing, make, reject
+from biomedica_assets_tests.lib.explore.world import DIMENSION, Thing, make, place, reject
 from biomedica_assets_tests.lib.shards.world import jpeg
 
-CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE = 120_000
 N = 400
 THINGS = [
     Thing(n, figure=("CC BY", "CC BY-NC", "CC0")[n % 3], year=2015 + n % 8, withdrawn=n == 7,
-          concepts=(("kind-line-plot",), ("content-eye",))[n % 2], words=("graph", "fundus photograph")[n % 2])
+          concepts=(("kind-line-plot",), ("content-eye",))[n % 2], words=("graph", "fundus photograph")[n % 2],
+          mesh=(f"Heading {n % 40}", *(("Fundus Oculi",) if n % 2 else ())))
     for n in range(N)
 ]  # fmt: skip
 
@@ -51,19 +49,6 @@ def url(lake) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        yield chromium
-        chromium.close()
-
-
 class Person:
     """Someone at the page, who counts clicks and texts typed."""
 
@@ -87,20 +72,6 @@ class Person:
     def settled(self) -> None:
         expect(self.page.locator("#facet-lists fieldset").first).to_be_attached()
         expect(self.page.locator(".tile img").first).to_be_visible()
-
-
-@pytest.fixture
-def page(browser, request):
-    """A page that fails the test if its scripts fail or the policy of the page is violated."""
-    options = getattr(request, "param", {"viewport": {"width": 1366, "height": 800}})
-    context = browser.new_context(**options)
-    context.set_default_timeout(PATIENCE)
-    page, faults = context.new_page(), []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if "Security Policy" in message.text else None)
-    yield page
-    context.close()
-    assert faults == []
 
 
 def test_all_fundus_pictures_under_one_licence_since_a_year_in_three_steps(page, url):
@@ -150,6 +121,99 @@ def test_a_recipe_of_what_is_seen_in_three_steps(page, url, lake):
     with page.expect_download() as download:
         page.click("#as-csv")
     assert pl.read_csv(download.value.path(), infer_schema=False)["media_id"].to_list() == wanted
+
+
+def test_a_heading_of_mesh_is_found_by_its_letters_in_two_steps(page, url):
+    person = Person(page, url)
+    person.clicks += 1
+    page.get_by_label("Headings with these letters").fill("heading 39")
+    person.click(page.get_by_role("checkbox", name=re.compile("^Heading 39 ")))
+    person.total(sum(t.number % 40 == 39 for t in THINGS))
+    expect(page.locator("#chips")).to_contain_text("Heading 39")
+    assert person.clicks == 2
+
+
+class Plane:
+    """The map, and where on the screen things stand on it."""
+
+    def __init__(self, page, url: str, query: str = "") -> None:
+        self.page = page
+        page.goto(f"{url}/map{query}")
+        self.canvas = page.locator("#plane")
+        self.drawn()
+
+    def drawn(self) -> None:
+        expect(self.page.locator("#total")).to_contain_text("in view")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Pixels of a place, in the view that shows all."""
+        box = self.canvas.bounding_box()
+        scale = min(box["width"], box["height"]) / 2 / 1.03
+        return box["x"] + box["width"] / 2 + x * scale, box["y"] + box["height"] / 2 - y * scale
+
+    def painted(self, points: int) -> None:
+        expect(self.canvas).to_have_attribute("data-points", str(points))
+
+
+def test_a_point_of_the_map_shows_its_picture_and_opens_it(page, url):
+    plane = Plane(page, url)
+    plane.painted(N - 1)
+    expect(page.locator("#legend")).to_contain_text("eye")
+    page.mouse.move(*plane.at(*place(3, N)))
+    expect(page.locator("#card")).to_be_visible()
+    assert THINGS[3].media_id in page.locator("#card-link").get_attribute("href")
+    page.mouse.click(*plane.at(*place(3, N)))
+    page.wait_for_url(f"**/figure/{THINGS[3].media_id}")
+    page.get_by_role("link", name="On the map").click()
+    page.wait_for_url("**/map?at=*")
+    plane.drawn()
+    page.locator("#plane").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/figure/{THINGS[3].media_id}")
+
+
+def test_what_is_drawn_round_on_the_map_becomes_a_recipe(page, url, lake):
+    plane = Plane(page, url, "?license=CC0")
+    allowed = [t for t in THINGS if t.allowed and t.figure == "CC0"]
+    plane.painted(len(allowed))
+    page.click("#lasso")
+    corners = [(0.5, -1.02), (1.02, -1.02), (1.02, 1.02), (0.5, 1.02)]
+    page.mouse.move(*plane.at(*corners[0]))
+    page.mouse.down()
+    for corner in (*corners[1:], corners[0]):
+        page.mouse.move(*plane.at(*corner), steps=5)
+    page.mouse.up()
+    wanted = sorted(t.media_id for t in allowed if place(t.number, N)[0] > 0.5)
+    expect(page.locator("#count")).to_have_text(f"{len(wanted)} figures in the area")
+    page.fill("#recipe-name", "drawn_round")
+    page.click("text=Write it")
+    expect(page.locator("#status")).to_contain_text("recipes/drawn_round.yaml")
+    made = yaml.safe_load((lake.root / "recipes" / "drawn_round.yaml").read_text())
+    assert bm.open(lake.root).figures(made["where"])["media_id"].to_list() == wanted
+    page.reload()
+    expect(page.locator("#count")).to_have_text(f"{len(wanted)} figures in the area")
+    page.click("#as-grid")
+    person = Person(page, page.url)
+    person.total(len(wanted))
+    expect(page.locator("#chips")).to_contain_text("an area of the map")
+
+
+def test_the_map_answers_to_keys_and_takes_what_is_in_view(page, url):
+    plane = Plane(page, url)
+    plane.painted(N - 1)
+    plane.canvas.focus()
+    for _ in range(3):
+        page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#total")).not_to_have_attribute("data-total", str(N - 1))
+    page.keyboard.press("0")
+    plane.painted(N - 1)
+    page.keyboard.press("v")
+    expect(page.locator("#count")).to_have_text(f"{N - 1} figures in the area")
+    page.click("#forget")
+    expect(page.locator("#selected")).to_be_hidden()
+    page.select_option("#by", "license")
+    expect(page.locator("#legend")).to_contain_text("CC BY-NC")
 
 
 def test_scrolling_to_the_end_shows_every_figure_once_and_keeps_few_tiles(page, url):
@@ -213,7 +277,16 @@ def test_axe_finds_no_violation_on_any_page_and_nothing_is_wider_than_the_screen
     from axe_playwright_python.sync_playwright import Axe
 
     person = Person(page, f"{url}/?license=CC0&concept=content-eye")
-    for path in (None, f"/figure/{THINGS[0].media_id}", "/clusters", "/cluster/0", "/rejects", "/figure/none"):
+    for path in (
+        None,
+        f"/figure/{THINGS[0].media_id}",
+        "/clusters",
+        "/cluster/0",
+        "/rejects",
+        "/figure/none",
+        "/map",
+        "/scores",
+    ):
         if path:
             page.goto(url + path)
         else:

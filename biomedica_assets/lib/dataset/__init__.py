@@ -1,4 +1,4 @@
-"""A data directory from Python: ``biomedica_assets.open(path)``.
+"""A data directory or a release from Python: ``biomedica_assets.open(path_or_address)``.
 
 Belongs here: what a notebook or a training script wants of the data, in a few calls: tables, SQL, figures under a
 condition, single pictures, search, lineage, recipes as streams. No algorithm, and no Dagster: opening costs nothing,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,14 +109,17 @@ class Dataset:
                 said = " ".join(str(error).partition("\n\nLINE ")[0].split())
                 raise PermanentFailure(f"the query was refused: {said}") from error
 
-    def figures(self, where: str | None = None) -> pl.DataFrame:
-        """The samples that meet a condition, one row each, with all columns of the view ``samples``.
+    def figures(self, where: str | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The samples that meet a condition, one row each.
 
         Args:
-            where: SQL over those columns, as in a recipe: ``"license_group = 'commercial' and width > 500"``.
+            where: SQL over the columns of the view ``samples``, as in a recipe:
+                ``"license_group = 'commercial' and width > 500"``.
+            columns: of that view; None for all. ``sample_key`` is always there.
 
         Raises:
             RecipeError: it is no condition.
+            PermanentFailure: there is no such column.
         """
         import polars as pl
 
@@ -124,10 +127,13 @@ class Dataset:
         from biomedica_assets.lib.tables import SHARDS
 
         condition = predicate.check(where) if where else None
+        names = columns_of(columns)
+        read = {*names, *(condition.columns if condition else ())}
         found: list[pl.DataFrame] = []
         for chunk in self._lake.partitions(SHARDS):
-            rows = catalog_view.read_samples(self._lake, chunk, catalog_view.BY_NAME)
-            found.append(rows.filter(predicate.matches(condition, rows)) if condition else rows)
+            rows = catalog_view.read_samples(self._lake, chunk, read)
+            kept = rows.filter(predicate.matches(condition, rows)) if condition else rows
+            found.append(kept.select(sorted({"sample_key", *names})))
         return pl.concat(found).sort("sample_key") if found else pl.DataFrame()
 
     def search(
@@ -188,7 +194,9 @@ class Dataset:
         Raises:
             StreamError: it has not been built; the message names those that have.
         """
-        return RecipeData(self.path, name)
+        from biomedica_assets.lib.stream.find import find_index
+
+        return RecipeData(self.path, name, find_index(self.path, name))
 
     def _row(self, image: str) -> dict[str, Any]:
         """The row of ``shards`` of a sample, by its key or by its image."""
@@ -210,3 +218,16 @@ class Dataset:
                 "left out by their licence are in no shard"
             )
         return rows[0]
+
+
+def columns_of(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Columns of the view ``samples``: those that are named, or all.
+
+    Raises:
+        PermanentFailure: one is none of them.
+    """
+    from biomedica_assets.lib.select.catalog_view import BY_NAME
+
+    if unknown := [name for name in given or () if name not in BY_NAME]:
+        raise PermanentFailure(f"samples have no column {unknown[0]!r}; columns are {', '.join(BY_NAME)}")
+    return tuple(BY_NAME) if given is None else tuple(given)

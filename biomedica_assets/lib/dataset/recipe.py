@@ -35,22 +35,30 @@ class Sample(NamedTuple):
 class RecipeData:
     """The samples that a recipe selects."""
 
-    def __init__(self, data_dir: Path, name: str) -> None:
-        """Args: data_dir, name: of a recipe that has been built.
+    def __init__(
+        self, place: Path | str, name: str, index: Path, *, given: str | None = None, token: str | None = None
+    ) -> None:
+        """Open its index.
+
+        Args:
+            place: folder or address below which the shards lie.
+            name: of the recipe.
+            index: file of its index, on this machine.
+            given: the place as a person wrote it, for commands that are started; None for ``place``.
+            token: bearer token.
 
         Raises:
-            StreamError: it has not; the message names those that have.
+            StreamError: the index cannot be read.
         """
-        from biomedica_assets.lib.stream.find import find_index
         from biomedica_assets.lib.stream.index import Index
 
         self.name = name
-        self._root = data_dir
-        self._path = find_index(data_dir, name)
-        index = Index(self._path)
-        self.splits: dict[str, int] = {split: part.entries for split, part in index.splits.items()}
+        self._place, self._given, self._token = str(place), given or str(place), token
+        self._path = index
+        opened = Index(self._path)
+        self.splits: dict[str, int] = {split: part.entries for split, part in opened.splits.items()}
         """Samples of an epoch of each split, repetitions counted."""
-        index.close()
+        opened.close()
 
     def __repr__(self) -> str:
         """Name and sizes."""
@@ -94,7 +102,7 @@ class RecipeData:
             n = index.split(split).virtual_shards if of is None else of
         finally:
             index.close()
-        return pipe_urls(self._path, str(self._root), Selection(split=split, epoch=epoch), n)
+        return pipe_urls(self._path, self._given, Selection(split=split, epoch=epoch), n)
 
     def webdataset(self, split: str = "train", *, epoch: int = 0, of: int | None = None) -> Any:
         """A ``webdataset.WebDataset`` over ``urls``: samples of bytes by extension, to be decoded and batched."""
@@ -123,8 +131,7 @@ class RecipeData:
         text: Any = datasets.Value("string")
         features = datasets.Features({"key": text, "image": datasets.Image(), "text": text, "record": text})
         found: Any = datasets.IterableDataset
-        where = {"root": self._root, "recipe": self.name, "split": split}
-        return found.from_generator(_rows, features=features, gen_kwargs=where)
+        return found.from_generator(_rows, features=features, gen_kwargs={"recipe": self, "split": split})
 
     def _index(self) -> Index:
         from biomedica_assets.lib.stream.index import Index
@@ -135,12 +142,18 @@ class RecipeData:
         self, split: str, epoch: int, shuffle: bool, reader: int, readers: int
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Key and members by extension of each sample of a reader's share."""
-        from biomedica_assets.lib.stream.virtual import Selection, chunks, open_source
+        from biomedica_assets.lib.stream.index import AT_SOURCE
+        from biomedica_assets.lib.stream.virtual import Pictures, Selection, chunks, open_source
 
         index = self._index()
         try:
+            pictures = None
+            if index.pictures == AT_SOURCE:
+                from biomedica_assets.lib.dataset.afar import open_bucket
+
+                pictures = Pictures(open=open_bucket)
             wanted = Selection(split=split, shard=reader, of=readers, epoch=epoch, shuffle=shuffle)
-            pieces = chunks(index, open_source(index, str(self._root)), wanted)
+            pieces = chunks(index, open_source(index, self._place, self._token, pictures), wanted)
             yield from _by_key(pieces)
         finally:
             index.close()
@@ -183,7 +196,7 @@ class _Raw(io.RawIOBase):
         return n
 
 
-def _rows(root: Path, recipe: str, split: str) -> Iterator[dict[str, Any]]:
-    for sample in RecipeData(root, recipe).samples(split):
+def _rows(recipe: RecipeData, split: str) -> Iterator[dict[str, Any]]:
+    for sample in recipe.samples(split):
         record = json.dumps(sample.record, ensure_ascii=False)
         yield {"key": sample.key, "image": sample.image, "text": sample.text, "record": record}

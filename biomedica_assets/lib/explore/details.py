@@ -22,6 +22,7 @@ from biomedica_assets.lib.tables import (
     CLUSTER_MODEL,
     FIGURE_LABELS,
     FIGURES,
+    LEADERBOARD,
     MENTIONS,
     TEXT_LABELS,
     Table,
@@ -30,6 +31,12 @@ from biomedica_assets.lib.tables import (
 ARTICLE = "https://pmc.ncbi.nlm.nih.gov/articles/"
 MATCHES = {"bytes": "equal bytes", "pixels": "equal pixels", "perceptual": "looks alike"}
 """How two images match, in words."""
+_CHOSEN = {
+    "q": "“{}”", "looks": "shows “{}”", "like": "like {}", "picture": "like your picture", "license": "{}",
+    "from": "since {}", "to": "until {}", "journal": "{}", "concept": "{}", "confidence": "confidence at least {}",
+    "mesh": "{}", "panel": "{}", "copies": "{}", "recipe": "{}", "cluster": "cluster {}",
+    "pmcids": "PMCIDs {}", "id": "{}",
+}  # fmt: skip
 _NAME = re.compile(r"(?i:PMC)\d{1,9}(\.\d{1,4})?|pmc\d{1,9}-[0-9a-z-]{1,60}")
 _REJECTS_A_PAGE = 100
 _LINKS = 60
@@ -302,6 +309,44 @@ def rejects(shown: Shown, *, stage: str, reason: str, about: str, after: str) ->
         "hidden": why,
         "known": known,
     }
+
+
+def scores(shown: Shown, recipe: str) -> dict[str, Any]:
+    """The leaderboard: all tasks together, each domain, each task; in each the models, the best first.
+
+    Args:
+        shown: of the data directory.
+        recipe: only its models, beside published numbers; empty for all.
+    """
+    lake = shown.lake
+    made = lake.version(LEADERBOARD, None) is not None
+    rows = lake.read(LEADERBOARD, None) if made else LEADERBOARD.empty()
+    if recipe:
+        there = rows.filter(pl.col("recipe") == recipe).select("scope", "name", "metric").unique()
+        rows = rows.filter((pl.col("recipe") == recipe) | pl.col("recipe").is_null())
+        rows = rows.join(there, on=["scope", "name", "metric"], how="semi")
+    order = pl.col("scope").replace_strict({"overall": 0, "domain": 1, "task": 2}, default=3, return_dtype=pl.Int8)
+    rows = rows.sort(order, "name", "metric", -pl.col("value"), "model", "recipe")
+    return {
+        "recipe": recipe,
+        "made": made,
+        "boards": [
+            {"scope": scope, "name": name, "metric": metric, "n_tasks": part["n_tasks"].max(), "rows": part.to_dicts()}
+            for (scope, name, metric), part in rows.group_by("scope", "name", "metric", maintain_order=True)
+        ],
+    }
+
+
+def value_label(facet: str, value: str) -> str:
+    """A value of a facet for people."""
+    if facet in {"concept", "panel"}:
+        return concept_label(value)
+    return MATCHES.get(value, value) if facet == "copies" else value
+
+
+def words_of(given: Sequence[tuple[str, str]]) -> list[str]:
+    """What was chosen, in words, from the parameters of an address."""
+    return [_CHOSEN[name].format(value_label(name, value)) for name, value in given if value and name in _CHOSEN]
 
 
 def concept_label(concept: str) -> str:

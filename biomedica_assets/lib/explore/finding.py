@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import duckdb
@@ -17,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from biomedica_assets.lib.errors import PermanentFailure
-from biomedica_assets.lib.explore.choice import AXES, FACETS, Choice, axis_confidence, condition, text
+from biomedica_assets.lib.explore.choice import AXES, FACETS, MESH, Choice, axis_confidence, condition, text, within
 from biomedica_assets.lib.explore.shown import Shown, first_of, rows_of
 from biomedica_assets.lib.select.search.searching import Query, search
 from biomedica_assets.lib.select.search.vectors import vector_of
@@ -26,19 +27,30 @@ BEST = 500
 """So many results of a search are shown."""
 MOST_VALUES = 30
 """So many values of a facet are listed, those of most images."""
+NAMED = ("journal", "mesh")
+"""Facets whose values are looked for by their letters: there are thousands."""
 _KEPT = 64
 _TILE = "media_id, figure_id, article_id, caption, label, license_code, year, journal, width, height"
+
+
+Describe = Callable[[str], NDArray[np.float32]]
+"""Words to a vector of the space that the pictures' vectors are in; raises BiomedicaError with the reason."""
 
 
 class Finder:
     """Pages and counts over what may be shown."""
 
-    def __init__(self, shown: Shown) -> None:
-        """Args: shown: what may be shown."""
-        self.shown = shown
+    def __init__(self, shown: Shown, describe: Describe | None = None) -> None:
+        """Args: shown: what may be shown; describe: makes the vector of words, None if no model can."""
+        self.shown, self._describe = shown, describe
         self._lock = threading.Lock()
         self._rankings: collections.OrderedDict[tuple[object, ...], pl.DataFrame] = collections.OrderedDict()
         self._pictures: collections.OrderedDict[str, NDArray[np.float32]] = collections.OrderedDict()
+
+    @property
+    def describes(self) -> bool:
+        """Whether pictures can be looked for by words for what they show."""
+        return self._describe is not None
 
     def keep_picture(self, token: str, vector: NDArray[np.float32]) -> None:
         """Remember the vector of an uploaded picture; the last ``_KEPT`` are."""
@@ -83,9 +95,30 @@ class Finder:
         """How many there are, and by each value of each facet with the others' choices in force."""
         with self.shown.ask() as ask:
             total = _single(ask, f"SELECT count(*) FROM {self._from(ask, choice)}")  # noqa: S608
-            facets = {facet: self._facet(ask, choice, facet) for facet in FACETS}
+            facets = {facet: self._facet(ask, choice, facet, "") for facet in FACETS}
         said = [f"{chunk} cannot be shown: {why}" for chunk, why in sorted(self.shown.unreadable.items())]
         return {"total": total, "best": BEST if choice.ranked else None, "facets": facets, "notes": said}
+
+    def values(self, choice: Choice, facet: str, part: str) -> list[dict[str, Any]]:
+        """Values of a facet that hold some letters, those of most images first: for facets of too many to list.
+
+        Args:
+            choice: what is asked for; the facet's own choice is left out, as in ``counts``.
+            facet: one of ``NAMED``.
+            part: letters, upper and lower alike.
+
+        Raises:
+            PermanentFailure: the facet has no names to look for.
+        """
+        if facet not in NAMED:
+            raise PermanentFailure(f"{facet[:40]!r} has no values to look for; there are {', '.join(NAMED)}")
+        with self.shown.ask() as ask:
+            return self._facet(ask, choice, facet, part)
+
+    def total(self, choice: Choice) -> int:
+        """How many there are."""
+        with self.shown.ask() as ask:
+            return _single(ask, f"SELECT count(*) FROM {self._from(ask, choice)}")  # noqa: S608
 
     def selection(self, ask: duckdb.DuckDBPyConnection, choice: Choice) -> str:
         """FROM and WHERE of what is chosen, over a connection of ``shown.ask``."""
@@ -95,8 +128,10 @@ class Finder:
         where = self._selected(ask, choice, without)
         return f"shown {'JOIN ranked USING (media_id)' if choice.ranked else ''} WHERE {where}"
 
-    def _facet(self, ask: duckdb.DuckDBPyConnection, choice: Choice, facet: str) -> list[dict[str, Any]]:
+    def _facet(self, ask: duckdb.DuckDBPyConnection, choice: Choice, facet: str, part: str) -> list[dict[str, Any]]:
         source = self._from(ask, choice, facet)
+        held = "contains(lower(value), lower(?))" if part else "true"
+        given = [part] if part else []
         if facet == "recipe":
             rows = rows_of(
                 ask,
@@ -119,14 +154,22 @@ class Finder:
                 ask,
                 f"SELECT value, count(*) AS n FROM ({each}) GROUP BY value ORDER BY n DESC, value LIMIT 200",  # noqa: S608
             )
+        elif facet == "mesh":
+            rows = rows_of(
+                ask,
+                f"SELECT value, count(*) AS n FROM (SELECT unnest(list_distinct({MESH})) AS value FROM {source}) "  # noqa: S608
+                f"WHERE {held} GROUP BY value ORDER BY n DESC, value LIMIT {MOST_VALUES}",
+                given,
+            )
         else:
             column = {"license": "license_code", "panel": "panel_type"}.get(facet, facet)
             order = "value DESC" if facet == "year" else "n DESC, value"
             most = 200 if facet == "year" else MOST_VALUES
             rows = rows_of(
                 ask,
-                f"SELECT {column} AS value, count(*) AS n FROM {source} AND {column} IS NOT NULL "  # noqa: S608
-                f"GROUP BY value ORDER BY {order} LIMIT {most}",
+                f"SELECT value, count(*) AS n FROM (SELECT {column} AS value FROM {source}) "  # noqa: S608
+                f"WHERE value IS NOT NULL AND {held} GROUP BY value ORDER BY {order} LIMIT {most}",
+                given,
             )
         return rows.to_dicts()
 
@@ -135,6 +178,8 @@ class Finder:
         if choice.ranked:
             _know(ask, "ranked", self._ranking(ask, choice))
         parts = ["sample_key IS NOT NULL", condition(choice, without=without) or "true"]
+        if choice.area:
+            parts.append(within(choice.area))
         if choice.copies and without != "copies":
             kinds = ", ".join(text(kind) for kind in choice.copies)
             parts.append(f"media_id IN (SELECT media_id FROM duplicates WHERE match IN ({kinds}))")  # noqa: S608
@@ -151,7 +196,7 @@ class Finder:
     def _ranking(self, ask: duckdb.DuckDBPyConnection, choice: Choice) -> pl.DataFrame:
         """``rank`` and ``media_id`` of the best images that may be shown."""
         where = condition(choice)
-        key = (choice.words, choice.like, choice.picture, where, self.shown.version)
+        key = (choice.words, choice.looks, choice.like, choice.picture, where, self.shown.version)
         with self._lock:
             if key in self._rankings:
                 self._rankings.move_to_end(key)
@@ -166,8 +211,15 @@ class Finder:
         return ranking
 
     def _vector(self, ask: duckdb.DuckDBPyConnection, choice: Choice) -> NDArray[np.float32] | None:
-        if choice.like and choice.picture:
-            raise PermanentFailure("like and picture both name a picture; give one of them")
+        if sum(map(bool, (choice.like, choice.picture, choice.looks))) > 1:
+            raise PermanentFailure("like, picture and looks each say what pictures shall look like; give one of them")
+        if choice.looks:
+            if self._describe is None:
+                raise PermanentFailure(
+                    "pictures are compared with words only where their vectors are those of a CLIP model "
+                    "(encoder = open_clip/...)"
+                )
+            return self._describe(choice.looks)
         if choice.like:
             # Neighbours of a picture tell of it: of one that may not be shown, nothing is told.
             row = first_of(ask, "SELECT media_id FROM shown WHERE media_id = ?", [choice.like])

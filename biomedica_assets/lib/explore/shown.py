@@ -35,6 +35,7 @@ from biomedica_assets.lib.tables import (
     CAPTIONS,
     CONTACT_SHEETS,
     DUPLICATES,
+    EMBEDDING_MAP,
     FIGURE_LABELS,
     FIGURES,
     IMAGES,
@@ -47,11 +48,11 @@ from biomedica_assets.lib.tables import (
 
 LOG = logging.getLogger(__name__)
 
-VERSION = "1"
+VERSION = "2"
 FOLDER = "explore"
 CAPTION_CHARS = 240
 """So much of a caption stands in the index: what fits under a picture."""
-_MADE_FROM = (SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS, TOMBSTONES)
+_MADE_FROM = (SHARDS, IMAGES, FIGURES, CAPTIONS, ARTICLES, FIGURE_LABELS, PUBMED_RECORDS, TOMBSTONES, EMBEDDING_MAP)
 _LABELS = ("global", "local", "content")
 _OLD_SECONDS = 3600.0
 """Files of earlier inputs stay so long, for another page over the same data that still reads them."""
@@ -61,6 +62,7 @@ _SCHEMA: dict[str, Any] = {
     "sample_key": pl.String,
     "figure_id": pl.String,
     "article_id": pl.String,
+    "pmcid": pl.Int64,
     "chunk": pl.String,
     "path": pl.String,
     "width": pl.Int32,
@@ -78,6 +80,12 @@ _SCHEMA: dict[str, Any] = {
     "panel_type_confidence": pl.Float32,
     **{name: pl.List(pl.String) for name in _LABELS},
     **{f"{name}_confidence": pl.Float32 for name in _LABELS},
+    # Of the column of the view ``samples`` what conditions of the page speak of.
+    "mesh_headings": pl.List(pl.Struct({"descriptor": pl.String})),
+    # Place on the map, and a uniform number by which a part of many is drawn.
+    "x": pl.Float32,
+    "y": pl.Float32,
+    "thin": pl.Float32,
 }
 _HIDDEN: dict[str, Any] = {"id": pl.String, "article_id": pl.String, "why": pl.String}
 
@@ -219,15 +227,20 @@ def _rows(lake: Lake, chunk: str, rules: Rules) -> tuple[pl.DataFrame, pl.DataFr
     samples = read(SHARDS).select("media_id", "sample_key").unique("media_id")
     figures = rights.keep(read(FIGURES)).select("figure_id", "label", "kind")
     captions = rights.keep(read(CAPTIONS)).select("figure_id", pl.col("caption").str.slice(0, CAPTION_CHARS))
-    articles = rights.keep(read(ARTICLES)).select("article_id", "title", "journal", "year")
+    articles = rights.keep(read(ARTICLES)).select("article_id", "pmcid", "title", "journal", "year")
     wanted = ("cluster", "panel_type", "panel_type_confidence", *_LABELS, *(f"{name}_confidence" for name in _LABELS))
     labels = read(FIGURE_LABELS).select("media_id", *wanted)
+    descriptors = pl.col("mesh").list.eval(pl.struct(pl.element().struct.field("descriptor")))
+    headings = read(PUBMED_RECORDS).select("article_id", descriptors.alias("mesh_headings"))
     shown = (
         images.join(samples, on="media_id", how="left")
         .join(figures, on="figure_id", how="left")
         .join(captions, on="figure_id", how="left")
         .join(articles, on="article_id", how="left")
         .join(labels, on="media_id", how="left")
+        .join(headings, on="article_id", how="left")
+        .join(read(EMBEDDING_MAP), on="media_id", how="left")
+        .with_columns((pl.col("media_id").hash(0).cast(pl.Float64) / 2.0**64).alias("thin"))
         .with_columns(pl.lit(chunk).alias("chunk"))
         .select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
         .sort("media_id")

@@ -75,6 +75,32 @@ CLUSTERS = Table(
     ),
 )
 
+MAP_LANDMARKS = Table(
+    "map_landmarks",
+    "A sample of images laid out in the plane by t-SNE: by them every image has its place on the map.",
+    "none",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="embedding_shelf.media_id"),
+        _c("x", F32, "where it stands, -1 to 1", src="embedding_shelf.row cluster_model.model"),
+        _c("y", F32, "likewise", src="embedding_shelf.row cluster_model.model"),
+        _c("point", pl.List(F32), "its vector in the space of the model's components", src="embedding_shelf.row"),
+        _c("model", S, "digest of the cluster model, whose components are meant", src="cluster_model.model"),
+    ),
+)
+
+EMBEDDING_MAP = Table(
+    "embedding_map",
+    "One row per embedded image: where it stands on the map, beside the landmarks that it is like.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="embeddings.media_id"),
+        _c("x", F32, "where it stands, -1 to 1", src="embeddings.row map_landmarks.x"),
+        _c("y", F32, "likewise", src="embeddings.row map_landmarks.y"),
+    ),
+)
+
 CONTACT_SHEETS = Table(
     "contact_sheets",
     "One row per picture on a cluster's contact sheet: central, random and border images.",

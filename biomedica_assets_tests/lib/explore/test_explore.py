@@ -17,11 +17,11 @@ import biomedica_assets as bm
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.explore import choice as choices
-from biomedica_assets.lib.explore import details
+from biomedica_assets.lib.explore import details, mapped
 from biomedica_assets.lib.explore.shown import Shown
 from biomedica_assets.lib.explore.web.app import create_app
-from biomedica_assets.lib.tables import FIGURE_LABELS, PANEL_BOXES, SUBCAPTIONS
-from biomedica_assets_tests.lib.explore.world import CHUNK, DIMENSION, Thing, make, put, reject, withdraw
+from biomedica_assets.lib.tables import FIGURE_LABELS, LEADERBOARD, PANEL_BOXES, SUBCAPTIONS
+from biomedica_assets_tests.lib.explore.world import CHUNK, DIMENSION, Thing, make, place, put, reject, withdraw
 from biomedica_assets_tests.lib.images.generated import publish, row_of
 
 URL = "http://localhost:8766"
@@ -50,7 +50,8 @@ def write(client, path, **more):
 THINGS = [
     Thing(n, figure=LICENCES[n % 4], year=2015 + n % 8, journal=("Open Retina", "Heart 'n' Lung")[n % 2],
           concepts=(("kind-bar-plot",), ("kind-line-plot", "kind-plot"), ())[n % 3], confidence=0.3 + n % 7 / 10,
-          words=("fundus photograph", "line graph of survival")[n % 2])
+          words=("fundus photograph", "line graph of survival")[n % 2],
+          mesh=(("Retina", "Humans"), ("Parkinson's Disease",), ())[n % 3])
     for n in range(40)
 ]  # fmt: skip
 
@@ -110,6 +111,7 @@ def no_route_tells(root, drawn):
     picture = write(client, "/api/picture", content=b"\xff\xd8x").json()["picture"]
     asked = ["/", "/clusters", "/cluster/0", "/rejects", "/api/counts", "/api/page", f"/api/page?picture={picture}"]
     queries = ["", "q=fundus", "recipe=all", "copies=bytes", f"picture={picture}"]
+    asked += ["/map", "/scores", *(f"/api/map?by={by}" for by in mapped.COLORS)]
     asked += [
         f"/{path}?{query}" for query in queries for path in ("api/page", "api/counts", "export.csv", "export.txt")
     ]
@@ -119,6 +121,8 @@ def no_route_tells(root, drawn):
         asked += [f"/image/{thing.media_id}?size={size}" for size in ("thumb", "whole")]
         asked += [f"/rejects?about={one}" for one in ids]
         asked += [f"/api/page?{urlencode({name: thing.media_id})}" for name in ("like", "id")]
+        x, y = place(thing.number, len(given))
+        asked += [f"/map?at={thing.media_id}", f"/api/map/at?x={x:.6f}&y={y:.6f}&within=0.001"]
         asked += [f"/api/page?q={thing.secret}", f"/api/counts?q={thing.secret}"]
     answers = {path: client.get(path) for path in asked}
     for path, answer in answers.items():
@@ -132,9 +136,11 @@ def no_route_tells(root, drawn):
         assert answers[f"/figure/{thing.media_id}"].status_code == 403
         assert answers[f"/api/page?q={thing.secret}"].json()["items"] == []
         assert answers[f"/api/page?like={thing.media_id}"].status_code == 400
+        assert "data-x" not in answers[f"/map?at={thing.media_id}"].text
     for thing in seen:
         assert thing.secret in answers[f"/figure/{thing.media_id}"].text
         assert answers[f"/image/{thing.media_id}"].headers["content-type"] == "image/jpeg"
+    assert len(answers["/api/map?by=license"].json()["x"]) == len(seen)
     assert sorted(everything(client)) == sorted(t.media_id for t in seen)
     frame = pl.read_csv(io.BytesIO(answers["/export.csv?q=fundus"].content), infer_schema=False)
     assert sorted(frame["media_id"]) == sorted(t.media_id for t in seen)
@@ -170,7 +176,8 @@ def test_what_cannot_be_read_is_not_shown_and_is_said(tmp_path):
 @pytest.mark.parametrize(
     "query",
     ["", "license=CC+BY&license=CC0", "from=2017&to=2019", "concept=kind-plot&confidence=0.6", "concept=kind-bar-plot",
-     "journal=Heart+'n'+Lung", "panel=panel-single", "cluster=0", "license=CC+BY&concept=kind-line-plot&from=2016"],
+     "journal=Heart+'n'+Lung", "panel=panel-single", "cluster=0", "license=CC+BY&concept=kind-line-plot&from=2016",
+     "pmcids=10-25", "mesh=Retina&license=CC0", "mesh=Parkinson's+Disease&mesh=Retina"],
 )  # fmt: skip
 def test_a_page_goes_on_where_the_last_ended_and_a_recipe_of_it_selects_the_same(lake, client, query):
     seen = everything(client, query)
@@ -200,10 +207,25 @@ def test_counts_of_a_facet_leave_its_own_choice_out(client):
     assert found["facets"]["copies"] == [{"value": "bytes", "n": 2, "label": "equal bytes"}]
 
 
+def test_values_of_a_facet_are_found_by_their_letters(client):
+    def named(facet, part, more=""):
+        return {row["value"]: row["n"] for row in found(facet, part, more).json()["values"]}
+
+    def found(facet, part, more=""):
+        return client.get(f"/api/values?{urlencode({'facet': facet, 'part': part})}&{more}")
+
+    counted = {row["value"]: row["n"] for row in client.get("/api/counts").json()["facets"]["mesh"]}
+    assert counted == named("mesh", "") == {"Humans": 14, "Retina": 14, "Parkinson's Disease": 13}
+    assert named("mesh", "SON'S d", "mesh=Retina") == {"Parkinson's Disease": 13}
+    assert named("journal", "lung") == {"Heart 'n' Lung": 20}
+    assert named("mesh", "%") == {}
+    assert found("license", "CC").status_code == 400
+
+
 @pytest.mark.parametrize(
     "query",
     ["from=soon", "confidence=2", "q=fundus&after=x", "like=pmc1-1-x-0", "picture=ffff", "like=a&picture=b",
-     "license=" + "x" * 600],
+     "license=" + "x" * 600, "pmcids=5", "area=0,0 1,1", "area=0,0 1,1 1);--,0", "area=" + "0,0 " * 65],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_its_reason(client, query):
     answer = client.get(f"/api/page?{query}")
@@ -212,9 +234,110 @@ def test_a_wrong_value_is_refused_with_its_reason(client, query):
 
 @pytest.mark.parametrize("name", ["'; drop table shown; --", "x') OR true --", "all' OR '1'='1"])
 def test_values_are_texts_and_never_sql(client, name):
-    for facet in ("license", "journal", "concept", "panel", "copies", "recipe", "id"):
+    for facet in ("license", "journal", "concept", "mesh", "panel", "copies", "recipe", "id"):
         assert client.get(f"/api/page?{urlencode({facet: name})}").json()["items"] == []
     assert len(everything(client)) == 40
+
+
+# the map
+
+RIGHT = "0.3,-2 2,-2 2,2 0.3,2"
+
+
+def on_the_right(x=0.3):
+    return [t.media_id for n, t in enumerate(THINGS) if place(n, len(THINGS))[0] > x]
+
+
+def test_an_area_of_the_map_holds_what_lies_in_it_and_becomes_a_recipe(client, lake):
+    wanted = on_the_right()
+    query = urlencode({"area": RIGHT})
+    assert everything(client, query) == sorted(wanted) and 0 < len(wanted) < 40
+    assert client.get(f"/api/total?{query}").json() == {"total": len(wanted)}
+    found = client.get(f"/api/counts?{query}&license=CC0").json()
+    assert found["total"] == sum(t.figure == "CC0" and t.media_id in wanted for t in THINGS)
+    assert write(client, "/api/recipe", json={"name": "area", "choice": query}).status_code == 200
+    made = yaml.safe_load((lake.root / "recipes" / "area.yaml").read_text())
+    (lake.root / "recipes" / "area.yaml").unlink()
+    assert bm.open(lake.root).figures(made["where"])["media_id"].to_list() == sorted(wanted)
+
+
+number = st.floats(-1.5, 1.5).map(lambda x: round(x, 3))
+
+
+@pytest.mark.full
+@settings(max_examples=25, deadline=None)
+@given(corners=st.lists(st.tuples(number, number), min_size=3, max_size=9, unique_by=lambda c: c[1]))
+def test_a_point_lies_in_an_area_where_skimage_says_so(corners):
+    import duckdb
+    from skimage.measure import points_in_poly
+
+    points = np.round(np.random.default_rng(len(corners)).uniform(-1.5, 1.5, (50, 2)), 4) + 0.00005
+    with duckdb.connect() as connection:
+        connection.register("points", pl.DataFrame({"x": points[:, 0], "y": points[:, 1]}).to_arrow())
+        found = connection.sql(f"SELECT {choices.within(corners)} FROM points").fetchnumpy()
+    assert next(iter(found.values())).tolist() == points_in_poly(points, corners).tolist()
+
+
+def test_the_map_draws_what_is_chosen_in_colours_that_stay(client):
+    whole = client.get("/api/map?by=license").json()
+    assert whole["total"] == len(whole["x"]) == 40 and whole["values"] == ["CC BY", "CC BY-NC", "CC BY-ND", "CC0"]
+    assert max(whole["x"]) - min(whole["x"]) > 50_000
+    part = client.get("/api/map?by=license&license=CC0&view=0.3,-1,1,1").json()
+    wanted = sum(t.figure == "CC0" and t.media_id in on_the_right() for t in THINGS)
+    assert part["total"] == len(part["color"]) == wanted
+    assert part["values"] == whole["values"] and set(part["color"]) == {whole["values"].index("CC0")}
+    concepts = client.get("/api/map").json()
+    assert len(concepts["values"]) in concepts["color"]  # those without a label
+
+
+def test_of_too_many_points_a_part_is_drawn_that_stays_when_one_comes_closer(client, monkeypatch):
+    monkeypatch.setattr(mapped, "MOST_POINTS", 12)
+    whole, half = (client.get(f"/api/map?view={view}").json() for view in ("-1,-1,1,1", "0,-1,1,1"))
+    assert whole["total"] == 40 and 4 < len(whole["x"]) < 25
+
+    def places(found, left):
+        width = 1 - left
+        return {
+            (round(left + x / 65535 * width, 3), round(2 * y / 65535 - 1, 3))
+            for x, y in zip(found["x"], found["y"], strict=True)
+        }
+
+    assert {at for at in places(whole, -1) if at[0] > 0.001} <= places(half, 0)
+
+
+def test_a_place_of_the_map_is_that_of_a_picture_which_the_figures_page_leads_to(client):
+    x, y = place(9, len(THINGS))
+    near = f"/api/map/at?x={x + 0.004:.6f}&y={y:.6f}&within=0.02"
+    assert client.get(near).json()["found"]["media_id"] == THINGS[9].media_id
+    assert client.get(near + "&license=TDM").json()["found"] is None
+    assert f"/map?at={THINGS[9].media_id}" in client.get(f"/figure/{THINGS[9].media_id}").text
+    assert f'data-x="{np.float32(x)!s}'[:12] in client.get(f"/map?at={THINGS[9].media_id}").text
+
+
+@pytest.mark.parametrize("query", ["view=1,1,0,0", "view=a,b,c,d", "by=media_id", "view=0,0,1"])
+def test_a_wrong_view_is_refused_with_its_reason(client, query):
+    answer = client.get(f"/api/map?{query}")
+    assert answer.status_code == 400 and answer.json()["problem"]
+
+
+def test_scores_are_those_of_the_leaderboard_with_published_ones_beside(tmp_path):
+    lake = make(tmp_path / "data", [Thing(0)])
+    client = client_of(lake)
+    assert "biomedica run --select leaderboard" in client.get("/scores").text
+    common = {"scope": "overall", "name": "mean", "metric": "recall_at_1", "provenance": "ours", "n_tasks": 3}
+    rows = [
+        {**common, "recipe": "full", "model": "mine", "value": 0.5, "low": 0.4, "high": 0.6, "contaminated": 0.125},
+        {**common, "recipe": "half", "model": "theirs", "value": 0.25},
+        {**common, "recipe": None, "model": "printed", "value": 0.75, "citation": "A paper"},
+        {**common, "scope": "task", "name": "other", "recipe": "half", "model": "theirs", "value": 0.1},
+    ]
+    put(lake, LEADERBOARD, None, [row_of(LEADERBOARD, **row) for row in rows])
+    page = client.get("/scores").text
+    for words in ("0.400 to 0.600", "12.5 %", "A paper", "recall at 1", "mean over 3 tasks"):
+        assert words in page
+    assert page.index("printed") < page.index("mine") < page.index("theirs")
+    narrow = client.get("/scores?recipe=full").text
+    assert "mine" in narrow and "printed" in narrow and "theirs" not in narrow
 
 
 # a figure's page

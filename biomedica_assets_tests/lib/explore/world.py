@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from biomedica_assets.lib.tables import (
     CLUSTER_MODEL,
     CONTACT_SHEETS,
     DUPLICATES,
+    EMBEDDING_MAP,
     EMBEDDING_SHELF,
     FIGURE_LABELS,
+    PUBMED_RECORDS,
     RECIPE,
     TEXT_LABELS,
     TOMBSTONES,
@@ -44,6 +47,7 @@ class Thing:
     concepts: tuple[str, ...] = ("kind-plot",)
     confidence: float = 0.9
     words: str = "fundus photograph"
+    mesh: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> bool:
@@ -105,6 +109,7 @@ def make(root: Path, things: Sequence[Thing]) -> Lake:
     for label in labels:
         label["global"] = label["content"] = []
     publish(lake, FIGURE_LABELS, CHUNK, labels)
+    publish(lake, PUBMED_RECORDS, CHUNK, [_record(t) for t in things])
     build_shards(lake, CHUNK, config=ShardConfig(license_groups=("commercial", "noncommercial", "other")))
     stage.index_shelf(lake, "PMC000")
     rng = np.random.default_rng(0)
@@ -114,6 +119,11 @@ def make(root: Path, things: Sequence[Thing]) -> Lake:
     ids = sorted(t.media_id for t in things)
     rows = [{"media_id": one, "row": n, "source_chunk": CHUNK} for n, one in enumerate(ids)]
     put(lake, EMBEDDING_SHELF, "PMC000", rows, files=[entry])
+    places = [
+        row_of(EMBEDDING_MAP, media_id=t.media_id, x=place(n, len(things))[0], y=place(n, len(things))[1])
+        for n, t in enumerate(things)
+    ]
+    publish(lake, EMBEDDING_MAP, CHUNK, places)
     twins = [
         row_of(DUPLICATES, media_id=t.media_id, article_id=t.article_id, group="g", match="bytes", group_size=2)
         for t in things if t.number % 5 == 0
@@ -139,6 +149,16 @@ def make(root: Path, things: Sequence[Thing]) -> Lake:
         put(lake, RECIPE, name, members)
     withdraw(lake, [t for t in things if t.withdrawn])
     return lake
+
+
+def _record(thing: Thing) -> dict:
+    headings = [{"ui": None, "descriptor": one, "major": False, "qualifiers": []} for one in thing.mesh]
+    return row_of(PUBMED_RECORDS, article_id=thing.article_id, mesh=headings)
+
+
+def place(number: int, of: int) -> tuple[float, float]:
+    """Where a thing stands on the map: on a circle, the first to the right."""
+    return 0.9 * math.cos(math.tau * number / of), 0.9 * math.sin(math.tau * number / of)
 
 
 def withdraw(lake: Lake, things: Sequence[Thing]) -> None:

@@ -33,7 +33,7 @@ from biomedica_assets.lib.annotate.taxonomy.model import load
 from biomedica_assets.lib.annotate.votes import VoteConflict
 from biomedica_assets.lib.annotate.web import pictures
 from biomedica_assets.lib.annotate.web.desk import MODES, Desk, NotAllowed
-from biomedica_assets.lib.annotate.web.guard import COOKIE, LOOPBACK_HOSTS, SESSION_SECONDS, Guard, Session, Sessions
+from biomedica_assets.lib.annotate.web.guard import COOKIE, LOOPBACK_HOSTS, Guard, Session, Sessions
 from biomedica_assets.lib.annotate.worth import gain, read_worth
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, StoreError
 from biomedica_assets.lib.store.lake import Lake
@@ -144,16 +144,7 @@ class _Page:
             page = self._ask(name=name, problem=str(error), token=bool(token) or isinstance(error, _TokenAsked))
             page.status_code = 403
             return page
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            self._sessions.open(who),
-            max_age=SESSION_SECONDS,
-            httponly=True,
-            samesite="strict",
-            secure=self._secure,
-        )
-        return answer
+        return self._sessions.entered(who, secure=self._secure)
 
     def _ask(self, *, token: bool = False, **said: object) -> HTMLResponse:
         return _html("login.html", tokens=self._tokens or token, **said)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biomedica_assets.lib.annotate.annotators import Annotator, Register
@@ -130,6 +130,19 @@ class Sessions:
         until = int(self._clock()) + SESSION_SECONDS
         content = f"{annotator.name}.{until}.{_mark(annotator)}"
         return f"{content}.{self._sign('session', content)}"
+
+    def entered(self, annotator: Annotator, *, secure: bool) -> Response:
+        """The answer to someone who has proved who they are: a session, and on to the page.
+
+        Args:
+            annotator: who it is.
+            secure: the page is served over TLS, so the cookie may demand it.
+        """
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE, self.open(annotator), max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
+        )
+        return answer
 
     def of(self, request: Request) -> Session | None:
         """The session of a request; None if there is none, or it is forged, over, or its token was renewed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -31,17 +32,16 @@ from biomedica_assets.lib.annotate import web as annotation_page
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.web import pictures
 from biomedica_assets.lib.annotate.web.guard import (
-    COOKIE,
     CSRF_HEADER,
     LOOPBACK_HOSTS,
-    SESSION_SECONDS,
     Guard,
     Sessions,
 )
-from biomedica_assets.lib.errors import BiomedicaError, StoreError
+from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure, StoreError
 from biomedica_assets.lib.explore import details, taking
 from biomedica_assets.lib.explore.choice import read
-from biomedica_assets.lib.explore.finding import Finder
+from biomedica_assets.lib.explore.finding import Describe, Finder
+from biomedica_assets.lib.explore.mapped import COLORS, WHOLE, Map, View
 from biomedica_assets.lib.explore.panels import panels
 from biomedica_assets.lib.explore.shown import Shown
 from biomedica_assets.lib.release.rights import Rules
@@ -50,6 +50,8 @@ from biomedica_assets.lib.store.lake import Lake
 MOST_BYTES = 25 << 20
 """Of an uploaded picture."""
 PAGE, MOST_A_PAGE = 60, 200
+_LONGEST_PART = 80
+_NUMBER = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,12})?")
 _HERE = Path(__file__).parent
 _SHARED = Path(annotation_page.__file__).parent / "static"
 _PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True)
@@ -66,6 +68,7 @@ def create_app(
     tokens: bool = False,
     rules: Rules | None = None,
     encode: Encode | None = None,
+    describe: Describe | None = None,
     hosts: tuple[str, ...] = LOOPBACK_HOSTS,
     secure: bool = False,
     clock: Callable[[], float] = time.time,
@@ -78,12 +81,13 @@ def create_app(
         tokens: ask for an annotator's token; without, whoever reaches the page may look (only for loopback).
         rules: of the release, which decide what may be shown.
         encode: makes the vector of an uploaded picture; None if pictures cannot be looked for.
+        describe: makes the vector of words in the pictures' space; None without a model of both.
         hosts: names under which the page may be asked for, ports aside.
         secure: the page is served over TLS, so cookies may demand it.
         clock: seconds since 1970, for sessions.
         look_every: seconds between looks at whether tables changed.
     """
-    finder = Finder(Shown(lake, rules, look_every=look_every))
+    finder = Finder(Shown(lake, rules, look_every=look_every), describe)
     page = _Page(finder, encode, Sessions(lake.root, clock) if tokens else None, secure=secure)
     routes = [
         Route("/", page.grid),
@@ -91,10 +95,16 @@ def create_app(
         Route("/figure/{name}", page.figure),
         Route("/clusters", page.clusters),
         Route("/cluster/{number:int}", page.cluster),
+        Route("/map", page.map),
         Route("/rejects", page.rejects),
+        Route("/scores", page.scores),
         Route("/image/{media_id}", page.image),
         Route("/api/page", page.api_page),
         Route("/api/counts", page.api_counts),
+        Route("/api/values", page.api_values),
+        Route("/api/total", page.api_total),
+        Route("/api/map", page.api_map),
+        Route("/api/map/at", page.api_map_at),
         Route("/api/lineage/{name}", page.api_lineage),
         Route("/api/panels/{name}", page.api_panels),
         Route("/api/picture", page.api_picture, methods=["POST"]),
@@ -118,7 +128,8 @@ class _Page:
 
     def __init__(self, finder: Finder, encode: Encode | None, sessions: Sessions | None, *, secure: bool) -> None:
         self._finder, self._encode, self._sessions, self._secure = finder, encode, sessions, secure
-        self._shown = finder.shown
+        self._shown, self._map = finder.shown, Map(finder)
+        self._looks = finder.describes
         self._csrf = secrets.token_hex(32)
 
     # pages
@@ -131,7 +142,7 @@ class _Page:
             name = named.strip()
             where = f"/figure/{quote(name.lower())}" if "-" in name else f"/rejects?{urlencode({'about': name})}"
             return RedirectResponse(where, 303)
-        return _html("grid.html", csrf=csrf, pictures=self._encode is not None, here="grid")
+        return _html("grid.html", csrf=csrf, pictures=self._encode is not None, looks=self._looks, here="grid")
 
     async def login(self, request: Request) -> Response:
         """Name and token of an annotator."""
@@ -147,16 +158,7 @@ class _Page:
             who = None
         if who is None:
             return _html("login.html", 403, problem="Name and token do not belong together.", name=name)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            self._sessions.open(who),
-            max_age=SESSION_SECONDS,
-            httponly=True,
-            samesite="strict",
-            secure=self._secure,
-        )
-        return answer
+        return self._sessions.entered(who, secure=self._secure)
 
     def figure(self, request: Request) -> Response:
         """All that is known of one figure."""
@@ -186,6 +188,26 @@ class _Page:
             return _html("message.html", 404, said=str(error))
         return _html("cluster.html", **found, here="clusters")
 
+    def map(self, request: Request) -> Response:
+        """The map of the embeddings: the images that are chosen, by their looks."""
+        csrf = self._may_look(request)
+        given = [(name, value) for name, value in _choice(request) if name not in {"at", "area", "by"}]
+        try:
+            read(given)
+        except BiomedicaError as error:
+            return _html("message.html", 400, said=str(error))
+        at = request.query_params.get("at", "")
+        return _html(
+            "map.html",
+            csrf=csrf,
+            here="map",
+            exists=self._map.exists(),
+            place=self._map.place(at) if at else None,
+            colors=list(COLORS),
+            chosen=details.words_of(given),
+            grid=urlencode(given),
+        )
+
     def rejects(self, request: Request) -> Response:
         """What was left out, by reason."""
         self._may_look(request)
@@ -197,6 +219,15 @@ class _Page:
         kept = {name: value for name, value in asked.items() if value and name != "after"}
         on = urlencode({**kept, "after": found["next"]}) if found["next"] else None
         return _html("rejects.html", **{**found, **asked, "next": on}, here="rejects")
+
+    def scores(self, request: Request) -> Response:
+        """The leaderboard, of all models or of those of a recipe."""
+        self._may_look(request)
+        try:
+            found = details.scores(self._shown, request.query_params.get("recipe", "").strip())
+        except BiomedicaError as error:
+            return _html("message.html", 500, said=str(error))
+        return _html("scores.html", **found, here="scores")
 
     # pictures
 
@@ -226,14 +257,44 @@ class _Page:
 
         def counted() -> dict[str, Any]:
             found = self._finder.counts(read(_choice(request)))
-            for facet in ("concept", "panel"):
+            for facet in ("concept", "panel", "copies"):
                 for row in found["facets"][facet]:
-                    row["label"] = details.concept_label(row["value"])
-            for row in found["facets"]["copies"]:
-                row["label"] = details.MATCHES.get(row["value"], row["value"])
+                    row["label"] = details.value_label(facet, row["value"])
             return found
 
         return _answer(counted)
+
+    def api_values(self, request: Request) -> Response:
+        """Values of a facet that hold some letters."""
+        self._may_look(request)
+        facet, part = request.query_params.get("facet", ""), request.query_params.get("part", "")[:_LONGEST_PART]
+        return _answer(lambda: {"values": self._finder.values(read(_choice(request)), facet, part.strip())})
+
+    def api_total(self, request: Request) -> Response:
+        """How many are chosen."""
+        self._may_look(request)
+        return _answer(lambda: {"total": self._finder.total(read(_choice(request)))})
+
+    def api_map(self, request: Request) -> Response:
+        """Points of a part of the map, values of their colours with their names."""
+        self._may_look(request)
+        by = request.query_params.get("by", "concept")
+
+        def drawn() -> dict[str, Any]:
+            found = self._map.points(read(_choice(request)), _view(request), by)
+            return found | {"labels": [details.value_label(by, value) for value in found["values"]]}
+
+        return _answer(drawn)
+
+    def api_map_at(self, request: Request) -> Response:
+        """The image nearest to a place of the map."""
+        self._may_look(request)
+
+        def nearest() -> dict[str, Any]:
+            x, y, within = (_number(request, name) for name in ("x", "y", "within"))
+            return {"found": self._map.at(read(_choice(request)), x, y, within)}
+
+        return _answer(nearest)
 
     def api_lineage(self, request: Request) -> Response:
         """What an image was made from and what contains it."""
@@ -313,6 +374,24 @@ class _Page:
 
 def _choice(request: Request) -> Sequence[tuple[str, str]]:
     return request.query_params.multi_items()
+
+
+def _view(request: Request) -> View:
+    given = request.query_params.get("view", "")
+    if not given:
+        return WHOLE
+    parts = given.split(",")
+    if len(parts) != 4 or not all(_NUMBER.fullmatch(part) for part in parts):
+        raise PermanentFailure(f"view = {given[:60]!r} is not left, bottom, right, top")
+    left, bottom, right, top = map(float, parts)
+    return left, bottom, right, top
+
+
+def _number(request: Request, name: str) -> float:
+    given = request.query_params.get(name, "")
+    if not _NUMBER.fullmatch(given):
+        raise PermanentFailure(f"{name} = {given[:40]!r} is no number")
+    return float(given)
 
 
 def _parameters(query: str) -> Sequence[tuple[str, str]]:

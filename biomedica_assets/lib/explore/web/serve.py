@@ -8,6 +8,7 @@ from pathlib import Path
 from biomedica_assets.lib.annotate.annotators import Register
 from biomedica_assets.lib.annotate.web.guard import LOOPBACK_HOSTS, is_loopback
 from biomedica_assets.lib.annotate.web.serve import refuse_open_door, run
+from biomedica_assets.lib.explore.finding import Describe
 from biomedica_assets.lib.explore.web.app import Encode, create_app
 from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.store.lake import Lake
@@ -18,6 +19,7 @@ def serve(
     *,
     rules: Rules,
     encode: Encode | None = None,
+    describe: Describe | None = None,
     host: str = "127.0.0.1",
     port: int = 8766,
     public_names: tuple[str, ...] = (),
@@ -32,6 +34,7 @@ def serve(
         lake: the data directory.
         rules: of the release, which decide what may be shown.
         encode: makes the vector of an uploaded picture.
+        describe: makes the vector of words for what a picture shows.
         host: address to bind; anything but loopback demands tokens of annotators.
         port: TCP port; 0 lets the system choose.
         public_names: further host names under which people reach the page.
@@ -54,6 +57,7 @@ def serve(
         tokens=not local,
         rules=rules,
         encode=encode,
+        describe=describe,
         hosts=(*(LOOPBACK_HOSTS if local else ()), host.lower(), *(name.lower() for name in public_names)),
         secure=certificate is not None or tls_proxy,
     )

@@ -1,37 +1,19 @@
 // The grid: what is chosen stands in the address, so that every view can be linked to and the back button works.
 // Pages come by key as they are scrolled to; pages far away give their tiles back and keep their height.
 
-const $ = (id) => document.getElementById(id);
-const make = (name, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-};
-const number = new Intl.NumberFormat("en");
+import { $, ask, figures, make, number, problem } from "/static/common.js";
+import { taking } from "/static/take.js";
+
 const PAGE = 60;
 const TILE = 246;
-const FACETS = { license: "Licence", year: "Year", concept: "Concept", panel: "Panels", copies: "Same picture elsewhere", journal: "Journal", recipe: "Recipe and split" };
+const FACETS = { license: "Licence", year: "Year", concept: "Concept", mesh: "MeSH heading", panel: "Panels", copies: "Same picture elsewhere", journal: "Journal", recipe: "Recipe and split" };
+const NAMED = { journal: "Journals", mesh: "Headings" }; // too many values to list: found by their letters
 const csrf = $("page").dataset.csrf;
 let chosen = new URLSearchParams(location.search);
 let ticked = new Set();
 let round = 0; // answers to an earlier choice are thrown away
 let pages = [];
 let columns = 5;
-
-const ask = async (path, options = {}) => {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server cannot be reached; is biomedica explore still running?");
-  }
-  if (answer.status === 401) location.assign("/login");
-  const found = await answer.json().catch(() => ({ problem: `The server answered ${answer.status}.` }));
-  if (!answer.ok) throw new Error(found.problem ?? `The server answered ${answer.status}.`);
-  return found;
-};
-
-const problem = (words) => { $("problem").textContent = words; $("problem").hidden = !words; };
 
 // What was chosen
 
@@ -55,9 +37,12 @@ const showChips = (labels) => {
   const chips = [];
   const one = (name, words) => chosen.has(name) && chips.push(chip(words(chosen.get(name)), (choice) => choice.delete(name)));
   one("q", (value) => `“${value}”`);
+  one("looks", (value) => `shows “${value}”`);
   one("like", (value) => `like ${value}`);
   one("picture", () => "like your picture");
   one("cluster", (value) => `cluster ${value}`);
+  one("pmcids", (value) => `PMCIDs ${value}`);
+  one("area", () => "an area of the map");
   one("from", (value) => `since ${value}`);
   one("to", (value) => `until ${value}`);
   one("confidence", (value) => `confidence at least ${value}`);
@@ -113,13 +98,36 @@ const confidence = () => {
   return make("div", { className: "pair" }, slider, said);
 };
 
+const letters = (name, list) => {
+  const input = make("input", { type: "search", placeholder: `${NAMED[name]} with …`, maxLength: 80 });
+  input.dataset.key = `part=${name}`;
+  input.setAttribute("aria-label", `${NAMED[name]} with these letters`);
+  let waiting = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    const mine = round;
+    waiting = setTimeout(async () => {
+      try {
+        const found = await ask(`/api/values?${chosen}&facet=${name}&part=${encodeURIComponent(input.value)}`);
+        if (mine === round) list.replaceChildren(...(found.values.length ? values(name, found.values) : [make("span", { className: "quiet", textContent: "nothing" })]));
+      } catch (error) {
+        problem(error.message);
+      }
+    }, 200);
+  });
+  return input;
+};
+
 const showFacets = (facets) => {
   const focused = document.activeElement?.dataset?.key;
   const scrolled = new Map([...document.querySelectorAll("#facet-lists .values")].map((list) => [list.parentElement.dataset.facet, list.scrollTop]));
   const lists = Object.entries(FACETS).map(([name, title]) => {
     const rows = facets[name];
     const missing = name === "year" ? [] : chosen.getAll(name).filter((value) => !rows.some((row) => String(row.value) === value)).map((value) => ({ value, n: 0 }));
-    const inside = name === "year" ? years(rows) : [make("div", { className: "values" }, ...values(name, [...missing, ...rows]))];
+    const list = make("div", { className: "values" });
+    if (name !== "year") list.append(...values(name, [...missing, ...rows]));
+    const inside = name === "year" ? years(rows) : [list];
+    if (name in NAMED && rows.length > 8) inside.unshift(letters(name, list));
     if (name === "concept") inside.unshift(confidence());
     const set = make("fieldset", {}, make("legend", { textContent: title }), ...inside);
     set.dataset.facet = name;
@@ -138,7 +146,7 @@ const count = async (mine) => {
   const found = await ask(`/api/counts?${chosen}`);
   if (mine !== round) return;
   const labels = new Map(Object.values(found.facets).flat().map((row) => [String(row.value), row.label ?? String(row.value)]));
-  $("total").textContent = `${number.format(found.total)} ${found.total === 1 ? "figure" : "figures"}${found.best && found.total >= found.best ? ` (the best ${number.format(found.best)})` : ""}`;
+  $("total").textContent = `${figures(found.total)}${found.best && found.total >= found.best ? ` (the best ${number.format(found.best)})` : ""}`;
   $("total").dataset.total = found.total;
   showChips(labels);
   showFacets(found.facets);
@@ -230,26 +238,14 @@ const selection = () => {
   return choice;
 };
 
+const links = taking(csrf, selection);
+
 const showTake = () => {
-  const choice = selection();
-  $("as-csv").href = `/export.csv?${choice}`;
-  $("as-parquet").href = `/export.parquet?${choice}`;
-  $("as-votes").href = `/export.txt?${choice}`;
+  links();
   $("what").textContent = ticked.size ? `The ${ticked.size} ticked` : "All of these";
   $("untick").hidden = !ticked.size;
 };
 
-$("recipe").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  try {
-    const body = JSON.stringify({ name: $("recipe-name").value, choice: String(selection()) });
-    const found = await ask("/api/recipe", { method: "POST", headers: { "content-type": "application/json", "x-csrf-token": csrf }, body });
-    $("status").textContent = `Written: ${found.path}. "biomedica run --select recipe" builds it.`;
-    problem("");
-  } catch (error) {
-    problem(error.message);
-  }
-});
 $("untick").addEventListener("click", () => {
   ticked = new Set();
   for (const box of document.querySelectorAll(".tile input:checked")) { box.checked = false; box.parentElement.classList.remove("ticked"); }
@@ -261,11 +257,12 @@ const show = () => {
   problem("");
   $("status").textContent = "";
   $("end").textContent = "";
-  $("q").value = chosen.get("q") ?? "";
+  $("q").value = chosen.get("q") ?? chosen.get("looks") ?? "";
   near.disconnect();
   pages = [];
   $("grid").replaceChildren();
   scrollTo(0, 0);
+  $("on-map").href = chosen.size ? `/map?${chosen}` : "/map";
   measure();
   add("", round);
   showTake();
@@ -278,13 +275,17 @@ $("search").addEventListener("submit", (event) => {
   if (/^(PMC\d{1,9}(\.\d+)?|pmc\d+-[0-9a-z-]+)$/i.test(words)) { location.assign(`/?q=${encodeURIComponent(words)}`); return; }
   choose((choice) => (words ? choice.set("q", words) : choice.delete("q")));
 });
+$("by-looks")?.addEventListener("click", () => {
+  const words = $("q").value.trim();
+  if (words) choose((choice) => { for (const name of ["q", "like", "picture"]) choice.delete(name); choice.set("looks", words); });
+});
 $("file")?.addEventListener("change", async () => {
   const [file] = $("file").files;
   if (!file) return;
   $("status").textContent = "Looking at the picture …";
   try {
     const found = await ask("/api/picture", { method: "POST", headers: { "x-csrf-token": csrf, "content-type": "application/octet-stream" }, body: file });
-    choose((choice) => { choice.delete("like"); choice.set("picture", found.picture); });
+    choose((choice) => { choice.delete("like"); choice.delete("looks"); choice.set("picture", found.picture); });
   } catch (error) {
     $("status").textContent = "";
     problem(error.message);
@@ -306,7 +307,7 @@ document.addEventListener("keydown", (event) => {
   } else if (here && event.key === "x") {
     here.nextElementSibling.click();
   } else if (here && event.key === "s") {
-    choose((choice) => { choice.delete("picture"); choice.set("like", here.dataset.id); });
+    choose((choice) => { choice.delete("picture"); choice.delete("looks"); choice.set("like", here.dataset.id); });
   }
 });
 addEventListener("popstate", () => { chosen = new URLSearchParams(location.search); ticked = new Set(); show(); });
