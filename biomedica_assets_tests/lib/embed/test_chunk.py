@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import tracemalloc
 
 import duckdb
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.embed import chunk as chunk_module
 from biomedica_assets.lib.embed import embed_chunk, open_encoder
 from biomedica_assets.lib.embed.encoder import BatchTooLarge
 from biomedica_assets.lib.errors import PermanentFailure, StoreError
@@ -258,3 +260,30 @@ def test_a_run_that_dies_before_publishing_leaves_the_old_partition_whole(lake, 
         run(lake)
     monkeypatch.undo()
     assert vectors_by_id(lake) == before
+
+
+class Wide(MeanColour):
+    """Vectors of many numbers: what is kept of them decides about memory, not the pictures."""
+
+    def encode(self, batch: np.ndarray) -> np.ndarray:
+        return np.repeat(super().encode(batch).mean(axis=1, keepdims=True), self.dimension, axis=1)
+
+
+def test_memory_holds_the_vectors_of_a_chunk_once_and_they_are_written_once(tmp_path, monkeypatch):
+    """BIOMEDICA kept all features as 32-bit numbers and wrote them anew every ten batches."""
+    lake = Lake(tmp_path)
+    fill(lake, CHUNK, kinds(240))
+    monkeypatch.setattr(chunk_module, "BLOCK", 16)
+    stored: list[int] = []
+    write = chunk_module.write_vectors
+    monkeypatch.setattr(chunk_module, "write_vectors", lambda *a: stored.append(1) or write(*a))
+    tracemalloc.start()
+    try:
+        run(lake, Wide(dimension=8192), batch_size=8)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = 240 * 8192 * 2
+    assert vectors_of(lake, EMBEDDINGS, CHUNK).map().nbytes == kept
+    assert peak < 1.6 * kept, f"{peak / kept:.2f} times the vectors"
+    assert len(stored) == 1

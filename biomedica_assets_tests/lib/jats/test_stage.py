@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,7 @@ import pytest
 from biomedica_assets.lib import tables
 from biomedica_assets.lib.compute.local import LocalEngine
 from biomedica_assets.lib.errors import StoreError
+from biomedica_assets.lib.jats import reading
 from biomedica_assets.lib.jats.stage import parse_chunk
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.store.lake import Lake
@@ -127,3 +130,50 @@ def test_manifests_name_what_was_read(tmp_path: Path) -> None:
         manifest = lake.manifest(table, CHUNK)
         assert manifest is not None
         assert set(manifest.inputs) == {f"article_xml@{CHUNK}", f"article_index@{CHUNK}"}
+
+
+def test_each_file_is_parsed_once_however_many_figures_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BIOMEDICA parsed each article once per image, and four times more."""
+    files = {f"PMC{n}.1": document(CITED * n + LICENSED) for n in (1, 2, 9)}
+    seen: Counter[bytes] = Counter()
+    parse = reading.etree.fromstring
+
+    def counted(data: bytes, *arguments: object) -> object:
+        seen[bytes(data)] += 1
+        return parse(data, *arguments)
+
+    monkeypatch.setattr(reading.etree, "fromstring", counted)
+    parsed(lake_with(tmp_path, files))
+    assert seen == Counter(files.values())
+
+
+def written() -> int:
+    """Bytes that this process has handed to ``write`` in its life."""
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the kernel counts no bytes written")
+def test_what_is_written_is_what_is_kept_and_grows_with_the_number_of_articles(tmp_path: Path) -> None:
+    """BIOMEDICA wrote its file anew for each article: a hundred times what it kept, and the square of the articles."""
+    volume: list[int] = []
+    for n in (150, 300):
+        # texts that no compression makes small, so that what is kept is not all headers
+        texts = (hashlib.shake_256(f"{n} {i}".encode()).hexdigest(2500) for i in range(n))
+        lake = lake_with(
+            tmp_path / str(n),
+            {
+                f"PMC{i}.1": document(f"<p>{text}</p>{CITED.replace('>C<', f'>{text}<')}")
+                for i, text in enumerate(texts, 1)
+            },
+        )
+        before = written()
+        parsed(lake)
+        volume.append(written() - before)
+        folders = (
+            lake.folder(table, CHUNK) for table in (tables.ARTICLES, tables.FIGURES, tables.CAPTIONS, tables.MENTIONS)
+        )
+        kept = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+        assert kept > 100_000
+        assert volume[-1] <= 1.2 * kept, "bytes written against bytes kept"
+    assert volume[1] <= 2.3 * volume[0], "twice the articles"

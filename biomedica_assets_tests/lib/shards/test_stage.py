@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -16,7 +17,7 @@ from biomedica_assets.lib.shards.config import ShardConfig
 from biomedica_assets.lib.shards.stage import build_shards
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream.checks import check_of
-from biomedica_assets.lib.tables import SHARDS
+from biomedica_assets.lib.tables import ARTICLES, FIGURES, SHARDS
 from biomedica_assets_tests.lib.images.generated import encode, texture
 from biomedica_assets_tests.lib.shards.world import CHUNK, World, jpeg, members, record, samples, shards_of
 
@@ -345,3 +346,41 @@ def test_random_is_not_needed_to_shuffle(tmp_path):
         random.seed(seed)
         versions.add(build_shards(sixteen(tmp_path / str(seed)), CHUNK, config=ShardConfig()).data_version)
     assert len(versions) == 1
+
+
+def test_tables_are_read_once_for_a_chunk_however_many_images_it_has(tmp_path, monkeypatch):
+    """BIOMEDICA loaded two hundred articles with their texts anew for each image."""
+    lake = sixteen(tmp_path)
+    reads: Counter[str] = Counter()
+    for name in ("read", "read_lazy"):
+        real = getattr(Lake, name)
+        monkeypatch.setattr(
+            Lake, name, lambda self, table, chunk, real=real: (reads.update([table.name]), real(self, table, chunk))[1]
+        )
+    build_shards(lake, CHUNK, config=ShardConfig(max_samples=3))
+    # ``read`` goes through ``read_lazy`` or not, whichever way the store takes: each table by one door, once
+    assert set(reads) == {"images", "figures", "captions", "mentions", "articles"}
+    assert set(reads.values()) <= {1, 2} and max(reads.values()) == min(reads.values())
+
+
+def test_a_sample_is_as_large_in_an_article_of_thirty_figures_as_in_one_of_its_own(tmp_path):
+    """BIOMEDICA's samples hold the whole article's text and all its figures: 27 TB for 24 million images."""
+    sizes = {}
+    for n in (1, 30):
+        world = World(tmp_path / str(n))
+        article = {"title": "T" * 100, "abstract": "An abstract. " * 400}
+        for i in range(n):
+            world.add(f"pmc7-f{i:02d}", [IMAGES_16[i % 16]], caption=f"{i:02d} " + "caption " * 100, article=article,
+                      mentions=[f"Figure {i:02d} shows what it shows."])  # fmt: skip
+        lake = world.publish()
+        build_shards(lake, CHUNK, config=ShardConfig())
+        found = samples(shards_of(lake))
+        sizes[n] = sum(len(sample["json"]) for sample in found.values()) / n
+        texts = [b"".join(sample.values()) for sample in found.values()]
+        assert all(sum(f"{i:02d} caption".encode() in text for text in texts) == 1 for i in range(n))
+        assert not any(b"An abstract. An abstract." in text for text in texts)
+        records_ = [record(sample) for sample in found.values()]
+        for table, key in ((FIGURES, "figure_id"), (ARTICLES, "article_id")):
+            assert {r[key] for r in records_} == set(lake.read(table, CHUNK)[key])
+    assert sizes[30] <= 1.02 * sizes[1]
+    assert sizes[1] < 2500
