@@ -9,7 +9,7 @@ Does not belong here: reading the files (``lib.evaluate.adapters``).
 import dataclasses
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from biomedica_assets.lib.evaluate.adapters.opening import (
     task_status,
     unreadable,
 )
+from biomedica_assets.lib.evaluate.adapters.wholeness import whole
 from biomedica_assets.lib.evaluate.encoder import UNDECODABLE, decode
 from biomedica_assets.lib.evaluate.registry import add_suite, load_registry
 from biomedica_assets.lib.evaluate.task import Image, Item, Task, TaskSource, item_fault
@@ -38,6 +39,8 @@ PLACES = "places.yaml"
 HELD_OUT = "held_out"
 LOOKED_AT = 50
 """Items that are read before a task whose files are there is called ready."""
+MOST_UNUSABLE = 0.5
+"""Share of those items that may be left out: a set with some bad rows is scored without them."""
 KINDS = retrieval_stage.KINDS | zero_shot_stage.KINDS
 
 
@@ -123,37 +126,57 @@ def all_statuses(settings: Settings) -> list[TaskStatus]:
     return [*task_status(tasks.values(), roots), *(fault.status() for fault in faults)]
 
 
-def checked(settings: Settings) -> list[TaskStatus]:
-    """Readiness of every task, of which those that have their files are opened and read until an item can be used."""
+def checked(settings: Settings, found: Sequence[TaskStatus] | None = None) -> list[TaskStatus]:
+    """Readiness of every task; those that have their files are looked at whole, and their first items are read.
+
+    A task of which more than half of those items cannot be used is not ready; what is wrong with fewer is its note.
+
+    Args:
+        settings: of the data directory.
+        found: the tasks with what is there of them; None for ``statuses``.
+    """
     roots = _found(settings)[1]
-    return [
-        dataclasses.replace(status, ready=False, missing=f"its files are there, but {fault}")
-        if status.ready and (fault := _fault(status.task, roots))
-        else status
-        for status in statuses(settings)
-    ]
+    given = statuses(settings) if found is None else found
+    return [_checked(status, roots) if status.ready else status for status in given]
 
 
-def _fault(task: Task, roots: TaskRoots) -> str | None:
-    """Why none of the first items of a task can be used; None if one can."""
+def _checked(status: TaskStatus, roots: TaskRoots) -> TaskStatus:
     try:
-        for source in open_task(task, roots):
-            found = list(itertools.islice(source.read(), LOOKED_AT))
-            if not any(_usable(source.task, item) for item in found):
-                first = next((f"; the first: {item.message}" for item in found if isinstance(item, Reject)), "")
-                return f"none of the first {LOOKED_AT} items of {source.task.name} can be used{first}"
+        whole(status.task, status.found)
+        told = [note for source in open_task(status.task, roots) if (note := _note(source))]
     except (PermanentFailure, OSError, ValueError) as error:
-        return f"they cannot be read: {one_line(error)}"
-    return None
+        missing = f"its files are there, but they cannot be read: {one_line(error)}"
+        return dataclasses.replace(status, ready=False, missing=missing)
+    if most := next((words for words, share in told if share > MOST_UNUSABLE), None):
+        return dataclasses.replace(status, ready=False, missing=f"its files are there, but {most}")
+    return dataclasses.replace(status, note=told[0][0] if told else "")
 
 
-def _usable(task: Task, item: Item | Reject) -> bool:
-    if isinstance(item, Reject) or item_fault(task, item) is not None:
-        return False
+def _note(source: TaskSource) -> tuple[str, float] | None:
+    """How many of the first items of a task cannot be used, in words with the first reason, and as a share."""
+    items = list(itertools.islice(source.read(), LOOKED_AT))
+    faults = [fault for item in items if (fault := _unusable(source.task, item))]
+    if not items:
+        return f"{source.task.name} has no items", 1.0
+    if not faults:
+        return None
+    words = (
+        f"{len(faults)} of the first {len(items)} items of {source.task.name} cannot be used; the first: {faults[0]}"
+    )
+    return words, len(faults) / len(items)
+
+
+def _unusable(task: Task, item: Item | Reject) -> str | None:
+    """Why an item cannot be scored; None if it can."""
+    if isinstance(item, Reject):
+        return item.message
+    if fault := item_fault(task, item):
+        return f"{item.where}: {fault}"
     try:
-        return decode(item.image).width > 0
-    except UNDECODABLE:
-        return False
+        decode(item.image)
+    except UNDECODABLE as error:
+        return f"{item.where}: its picture cannot be decoded ({one_line(error)})"
+    return None
 
 
 def ready(settings: Settings) -> list[TaskSource]:

@@ -300,6 +300,26 @@ def test_ready_means_read_and_not_that_a_file_is_there(values, elsewhere):
     assert not colours().ready and "they cannot be read" in colours().missing and "has no column" in colours().missing
 
 
+def test_a_task_with_some_bad_items_is_ready_and_says_so_and_with_most_of_them_bad_it_is_not(values, elsewhere):
+    (values.data_dir / "tasks" / "places.yaml").write_text("colours: ../../elsewhere\n")
+
+    def colours():
+        return next(s for s in test_sets.checked(values) if s.task.name == "colours")
+
+    whole = (elsewhere / "labels.csv").read_text().splitlines()
+    assert colours().ready and colours().note == ""
+    (elsewhere / "labels.csv").write_text("\n".join([*whole, "gone.png,red,x", whole[1].replace("red", "nan")]))
+    n = len(whole) + 1
+    assert colours().ready and f"2 of the first {n} items of colours cannot be used; the first: " in colours().note
+    assert "there is no image gone.png" in colours().note
+    (elsewhere / "labels.csv").write_text("\n".join([whole[0], whole[1], *["gone.png,nan,x"] * 3]))
+    assert not colours().ready and "3 of the first 4 items of colours cannot be used" in colours().missing
+    (elsewhere / "labels.csv").write_text("\n".join(whole))
+    for path in elsewhere.glob("*.png"):
+        path.write_bytes(path.read_bytes()[:60])
+    assert not colours().ready and "its picture cannot be decoded" in colours().missing
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("nowhere: /tmp", "nowhere is no suite or task"), ("- a", "expected lines"), ("{a: [", "is not YAML")],

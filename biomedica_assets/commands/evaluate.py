@@ -25,6 +25,8 @@ def tasks(arguments: argparse.Namespace) -> int:
     for status in sorted(found, key=lambda s: (not s.ready, s.task.suite, s.task.name)):
         mark = "ready  " if status.ready else "missing"
         print(f"{mark} {status.task.name:32} {status.task.suite:14} {status.task.domain:16} {status.task.title}")
+        if status.note and (arguments.how or arguments.task == status.task.name):
+            print(f"        {status.note}")
         if not status.ready and (arguments.how or arguments.task == status.task.name):
             print(f"        {status.missing}\n        {status.how}")
     print(f"{len(ready)} of {len(found)} tasks are ready; --how says how to get the others")

@@ -21,7 +21,7 @@ from biomedica_assets.lib.errors import Reject
 from biomedica_assets.lib.evaluate.adapters.common import presence, reject, whole
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskError
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
 """What reading a damaged archive raises: ``zipfile`` a NotImplementedError for a method of compression it does not
 know and a RuntimeError for a member that is encrypted, NumPy a ValueError for a header."""
 
@@ -41,7 +41,7 @@ def read_npz(task: Task, path: Path) -> Iterator[Item | Reject]:
                 if n > len(labels):
                     break
                 yield _item(task, f"{split}_{n - 1:06d}", image, labels[n - 1], f"{path.name} row {n - 1}")
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise TaskError(f"task {task.name}: {path} cannot be read as .npz ({error}); get it again") from error
     if n != len(labels):
         raise TaskError(f"task {task.name}: {path} has {len(labels):,} labels but not as many images in {split}")
@@ -50,7 +50,7 @@ def read_npz(task: Task, path: Path) -> Iterator[Item | Reject]:
 def _item(
     task: Task, item_id: str, image: NDArray[np.generic], label: NDArray[np.generic], where: str
 ) -> Item | Reject:
-    found = _labels(task, label.tolist())
+    found = labels_of(task, label.tolist())
     if isinstance(found, str):
         return reject(task, item_id, found, where=where)
     if fault := _fault(image):
@@ -67,7 +67,7 @@ def _fault(image: NDArray[np.generic]) -> str | None:
     return f"image has no pixels: {image.shape}" if 0 in image.shape else None
 
 
-def _labels(task: Task, given: list[Any]) -> list[int] | str:
+def labels_of(task: Task, given: list[Any]) -> list[int] | str:
     """Truth per class, or the index of the one class; or what is wrong with it."""
     if task.kind == "multi_label":
         labels = [presence(value) for value in given]
@@ -85,21 +85,34 @@ def npy_rows(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[NDArra
     Raises:
         TaskError: there is no such array, it holds Python objects, or its order is not C.
     """
-    if f"{name}.npy" not in archive.namelist():
-        held = ", ".join(sorted(n.removesuffix(".npy") for n in archive.namelist()))
-        raise TaskError(f"{path} has no array {name}; it has {held}")
+    shape, dtype, start = npy_header(archive, name, path)
     with archive.open(f"{name}.npy") as stream:
-        shape, fortran, dtype = _header(stream)
-        if dtype.hasobject:
-            raise TaskError(f"{path}: array {name} holds pickled Python objects, which are never loaded")
-        if fortran or not shape:
-            raise TaskError(f"{path}: array {name} is not a C-ordered array of rows")
+        stream.read(start)
         size = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
         for _ in range(shape[0]):
             data = stream.read(size)
             if len(data) != size:
                 raise EOFError(f"array {name} ends early")
             yield np.frombuffer(data, dtype).reshape(shape[1:])
+
+
+def npy_header(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
+    """Shape and type of one array of an ``.npz``, and the byte at which its rows begin.
+
+    Raises:
+        TaskError: there is no such array, it holds Python objects, or its order is not C.
+    """
+    if f"{name}.npy" not in archive.namelist():
+        held = ", ".join(sorted(n.removesuffix(".npy") for n in archive.namelist()))
+        raise TaskError(f"{path} has no array {name}; it has {held}")
+    with archive.open(f"{name}.npy") as stream:
+        shape, fortran, dtype = _header(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise TaskError(f"{path}: array {name} holds pickled Python objects, which are never loaded")
+    if fortran or not shape:
+        raise TaskError(f"{path}: array {name} is not a C-ordered array of rows")
+    return shape, dtype, start
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:

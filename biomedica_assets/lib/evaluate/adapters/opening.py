@@ -37,10 +37,11 @@ class TaskStatus:
 
     Attributes:
         task: the task.
-        ready: all files are there.
+        ready: all files are there; ``test_sets.checked`` also reads them.
         found: the files or folders that were found.
         missing: what was looked for and not found, in words; empty if ready.
         how: how to get it: source, access, licence, where to put it.
+        note: what is wrong with some of its items, though it is ready.
     """
 
     task: Task
@@ -48,6 +49,7 @@ class TaskStatus:
     found: tuple[Path, ...]
     missing: str = ""
     how: str = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,16 +27,25 @@ def read_parquet(task: Task, paths: Sequence[Path]) -> Iterator[Item | Reject]:
     Raises:
         TaskError: a file cannot be read or a column is missing.
     """
-    if missing := [option for option in _NEEDED[task.kind] if not task.source.get(option)]:
-        raise TaskError(f"task {task.name}: its source does not name {' and '.join(missing)}")
-    image = str(task.source.get("image", "image"))
-    plain = [str(task.source[key]) for key in _COLUMNS if task.source.get(key)]
-    plain += [*task.source.get("label_columns", ()), *task.source.get("where", {})]
+    *plain, image = columns_of(task)
     seen = 0
     for path in paths:
-        for n, row in _rows(task, path, sorted({c.split(".")[0] for c in plain}), image):
+        for n, row in _rows(task, path, plain, image):
             yield _item(task, row, image, f"row_{seen:07d}", f"{path.name} row {n}")
             seen += 1
+
+
+def columns_of(task: Task) -> list[str]:
+    """Columns that are read, that of the image last.
+
+    Raises:
+        TaskError: the description does not name one that its kind needs.
+    """
+    if missing := [option for option in _NEEDED[task.kind] if not task.source.get(option)]:
+        raise TaskError(f"task {task.name}: its source does not name {' and '.join(missing)}")
+    plain = [str(task.source[key]) for key in _COLUMNS if task.source.get(key)]
+    plain += [*task.source.get("label_columns", ()), *task.source.get("where", {})]
+    return [*sorted({c.split(".")[0] for c in plain}), str(task.source.get("image", "image"))]
 
 
 def distinct(task: Task, paths: Sequence[Path], column: str) -> list[str]:
@@ -63,7 +72,7 @@ def _rows(task: Task, path: Path, plain: Sequence[str], image: str) -> Iterator[
                     yield at + i, row
             at += len(frame[image])
         return
-    _check(task, path, [*plain, image])
+    check_columns(task, path, [*plain, image])
     with _arrow("pyarrow.parquet").ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             first, at = at, at + file.metadata.row_group(group).num_rows
@@ -80,7 +89,7 @@ def _rows(task: Task, path: Path, plain: Sequence[str], image: str) -> Iterator[
 
 def _frames(task: Task, path: Path, columns: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
 
-    _check(task, path, columns)
+    check_columns(task, path, columns)
     if path.suffix == ".arrow":
         with _arrow("pyarrow").memory_map(str(path)) as source, _arrow("pyarrow.ipc").open_stream(source) as reader:
             for batch in reader:
@@ -91,7 +100,12 @@ def _frames(task: Task, path: Path, columns: Sequence[str]) -> Iterator[dict[str
             yield {name: batch.column(name).to_pylist() for name in columns}
 
 
-def _check(task: Task, path: Path, columns: Sequence[str]) -> None:
+def check_columns(task: Task, path: Path, columns: Sequence[str]) -> None:
+    """Refuse a file that cannot be read or lacks a column; its rows are not read.
+
+    Raises:
+        TaskError: naming the file.
+    """
     found: list[str]
     try:
         if path.suffix == ".arrow":

@@ -31,12 +31,12 @@ def read_webdataset(task: Task, paths: Sequence[Path]) -> Iterator[Item | Reject
             with tarfile.open(path, "r:") as tar:
                 for key, members in _samples(tar):
                     yield _item(task, key, members, f"{path.name} sample {key}")
-                _check_end(tar, path)
+                check_end(tar, path)
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise TaskError(f"task {task.name}: {path} cannot be read as tar ({error}); get it again") from error
 
 
-def _check_end(tar: tarfile.TarFile, path: Path) -> None:
+def check_end(tar: tarfile.TarFile, path: Path) -> None:
     """Refuse a tar without the zero block at its end: tarfile takes half a header or a broken one for the end."""
     with path.open("rb") as file:
         file.seek(tar.offset)
