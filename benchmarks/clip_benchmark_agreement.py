@@ -172,10 +172,10 @@ def agreement(spec: ModelSpec, tasks: list[str], n_pairs: int) -> float:
     return max([*worst, retrieval(encoder, repeated(pairs(n_pairs)))])
 
 
-def held_out_agreement(encoder: OpenClipEncoder, data_dir: Path, recipe: str) -> float:
-    """A model on the articles that a recipe of the demo keeps from training."""
+def held_out_agreement(encoder: OpenClipEncoder, data_dir: Path) -> float:
+    """A model on the articles that the demo keeps from training."""
     worst = 0.0
-    for source in evaluation.held_out(Lake(data_dir), recipe):
+    for source in evaluation.held_out(Lake(data_dir)):
         items = [item for item in source.read() if isinstance(item, Item)]
         single = source.task.kind == "single_label"
         worst = max(worst, classification(encoder, source) if single else retrieval(encoder, items))
@@ -207,7 +207,7 @@ def main() -> None:
         worst = max(agreement(small, tasks, 900), agreement(larger, tasks, arguments.images))
         for spec in (small, larger):
             print(f"{spec.name}, on the held-out articles of the demo")
-            worst = max(worst, held_out_agreement(OpenClipEncoder(spec), arguments.demo, arguments.recipe))
+            worst = max(worst, held_out_agreement(OpenClipEncoder(spec), arguments.demo))
     else:
         print(f"no demo in {arguments.demo}: a tiny model with random weights instead of its trained one")
         with tempfile.TemporaryDirectory() as folder:

@@ -57,12 +57,22 @@ def _pieces(index: Path, root: Path, wanted: Selection) -> Iterator[bytes | memo
 
 
 def held_out_pairs(lake: Lake, recipe: str, split: str) -> pl.DataFrame:
-    """Images and captions of a split of a recipe: item_id, path, caption, group (article)."""
-    images = lake.scan(IMAGES).select("media_id", "figure_id", "path")
-    captions = lake.scan(CAPTIONS).select("figure_id", "caption")
+    """Images and captions of a split of a recipe; see ``pairs_of``."""
     # Of a recipe of panels, the pictures they were cut from: the same held-out pairs as for whole pictures.
     rows = lake.read_lazy(RECIPE, recipe).filter(pl.col("split") == split).unique("media_id", maintain_order=True)
-    found = rows.join(images, on="media_id").join(captions, on="figure_id")
+    return pairs_of(lake, rows.select("media_id", "article_id"))
+
+
+def pairs_of(lake: Lake, chosen: pl.LazyFrame) -> pl.DataFrame:
+    """Images with their captions: item_id, path, caption, group (article).
+
+    Args:
+        lake: holds ``images`` and ``captions``.
+        chosen: media_id, article_id.
+    """
+    images = lake.scan(IMAGES).select("media_id", "figure_id", "path")
+    captions = lake.scan(CAPTIONS).select("figure_id", "caption")
+    found = chosen.join(images, on="media_id").join(captions, on="figure_id")
     return found.select(
         pl.col("media_id").alias("item_id"), "path", "caption", pl.col("article_id").alias("group")
     ).collect()

@@ -32,6 +32,7 @@ from biomedica_assets.lib.release.rights import Rules
 from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.select.agreement import CopyRules
+from biomedica_assets.lib.select.splits import Held
 from biomedica_assets.lib.shards.config import PanelConfig, ShardConfig
 from biomedica_assets.lib.store.manifest import digest
 from biomedica_assets.lib.withdrawals.listed import read_withdrawn
@@ -44,6 +45,7 @@ NOT_IN_A_RELEASE = {
     "pubmed", "pubmed_email", "pubmed_api_key_file", "pubmed_endpoint", "release_version",
     "release_name", "encoder_weights", "embed_batch", "training_profile",
     "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",
+    "pair_model",
     "jobs", "workers", "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
@@ -162,6 +164,11 @@ def panel_config(settings: Settings) -> PanelConfig:
     return PanelConfig(takes_panels(settings), shard_config(settings), settings.min_side)
 
 
+def held_out(settings: Settings) -> Held:
+    """What is held out of every recipe."""
+    return Held(settings.held_out, settings.seed)
+
+
 def clusters(settings: Settings) -> FitSettings:
     """How the cluster model is fitted."""
     return FitSettings(
@@ -204,6 +211,7 @@ def expected(settings: Settings) -> Expected:
         "images": lambda _: images.recorded(image_limits(settings)),
         "shards": lambda _: shard_config(settings).recorded(),
         "panel_shards": lambda _: panel_config(settings).recorded(),
+        "pair_scores": lambda _: evaluation.recorded_pair_model(settings),
         "embeddings": lambda _: described(settings.encoder, settings.preprocessing),
         "cluster_model": lambda _: dataclasses.asdict(clusters(settings)),
         "contact_sheets": lambda _: dataclasses.asdict(contact_sheets(settings)),
@@ -220,6 +228,7 @@ def expected(settings: Settings) -> Expected:
         ),
         "contamination": lambda _: {"near": True} | evaluation.recorded(settings),
         "recipe": lambda name: definition.load(str(name), settings.data_dir / "recipes").model_dump(mode="json"),
+        "held_out": lambda _: dataclasses.asdict(held_out(settings)),
         "withdrawals": lambda _: user_lists(settings).recorded(),
         "pubmed_records": lambda _: pubmed_provider(settings).recorded(),
         "release": lambda _: release_config(settings).recorded(),

@@ -1,4 +1,4 @@
-"""What a recipe is evaluated with: its checkpoints as models, its held-out articles and the registered sets as tasks.
+"""What a recipe is evaluated with: its checkpoints as models, the held-out pictures and the registered sets as tasks.
 
 Belongs here: adapters of a few lines between the tables of other subjects and ``lib.evaluate``.
 Does not belong here: scoring, which tasks exist (``lib/evaluate/suites``), or where their files are (``test_sets``).
@@ -15,19 +15,19 @@ import yaml
 
 from biomedica_assets import composition, configs, test_sets
 from biomedica_assets.lib.compute.local import available_cores
-from biomedica_assets.lib.errors import PermanentFailure, Reject
+from biomedica_assets.lib.errors import PermanentFailure, Reject, WaitingFor
 from biomedica_assets.lib.evaluate.adapters.csv_rows import read_lines
 from biomedica_assets.lib.evaluate.adapters.memory import classification_task, frame_source, retrieval_task
+from biomedica_assets.lib.evaluate.encoder import Encoder, open_model
 from biomedica_assets.lib.evaluate.leaderboard import COSTS, FLOOR, OWN
 from biomedica_assets.lib.evaluate.models import ModelSpec, Provenance, WeightsMissing, parse_model
 from biomedica_assets.lib.evaluate.scoring import EvalConfig
 from biomedica_assets.lib.evaluate.task import Item, Task, TaskSource
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.tables import CHECKPOINTS, IMAGES, RECIPE, TAXONOMY
+from biomedica_assets.lib.tables import CHECKPOINTS, HELD_OUT, IMAGES, RECIPE, TAXONOMY
 from biomedica_assets.settings import Settings
 
 ROLES: Mapping[str, Provenance] = {"base": "base", "interpolated": "interpolated", "trained": "ours"}
-HELD_OUT = "test"
 FEWEST = 2  # items of a concept that make it a class of the held-out task
 
 
@@ -70,6 +70,52 @@ def _parsed(text: str) -> ModelSpec:
         return ModelSpec(name, text, None, "other", missing=str(error))
 
 
+def pair_model(settings: Settings) -> ModelSpec | None:
+    """The model that scores pairs (setting ``pair_model``); None if none is set.
+
+    Raises:
+        WaitingFor: it cannot be had.
+    """
+    if not settings.pair_model:
+        return None
+    try:
+        spec = parse_model(settings.pair_model)
+        spec.known_digest()
+    except WeightsMissing as error:
+        raise _no_pair_model(settings, error) from error
+    return spec
+
+
+def pair_encoder(settings: Settings) -> Encoder | None:
+    """The same, loaded.
+
+    Raises:
+        WaitingFor: it cannot be had.
+    """
+    spec = pair_model(settings)
+    try:
+        return open_model(spec, configs.training_device(settings).kind) if spec else None
+    except WeightsMissing as error:
+        raise _no_pair_model(settings, error) from error
+
+
+def _no_pair_model(settings: Settings, error: WeightsMissing) -> WaitingFor:
+    return WaitingFor(
+        f"the model that scores pairs, {settings.pair_model}: {error}",
+        "set pair_model to a model that can be had, or to nothing",
+        everywhere=True,
+    )
+
+
+def recorded_pair_model(settings: Settings) -> dict[str, str]:
+    """What manifests of ``pair_scores`` record: the model as it is set, and the digest of its file if it is one."""
+    try:
+        spec = pair_model(settings)
+    except WaitingFor:
+        return {"pair_model": settings.pair_model, "weights": "cannot be had"}
+    return {"pair_model": settings.pair_model, "weights": (spec.known_digest() or "") if spec else ""}
+
+
 def models(lake: Lake, recipe: str) -> list[ModelSpec]:
     """Checkpoints of a recipe: base, trained, and the interpolation that was best on the validation split."""
     rows = lake.read(CHECKPOINTS, recipe).filter((pl.col("role") != "interpolated") | pl.col("best"))
@@ -102,22 +148,23 @@ def contestants(lake: Lake, recipe: str, settings: Settings) -> list[ModelSpec]:
     return [*models(lake, recipe), floor(lake, recipe, settings.seed), *compared(settings)]
 
 
-def tasks(lake: Lake, recipe: str, settings: Settings) -> list[TaskSource]:
+def tasks(lake: Lake, settings: Settings) -> list[TaskSource]:
     """The held-out tasks of the lake, and every task of the registry whose files are on this machine."""
-    return [*held_out(lake, recipe), *test_sets.ready(settings)]
+    return [*held_out(lake), *test_sets.ready(settings)]
 
 
-def held_out(lake: Lake, recipe: str) -> list[TaskSource]:
-    """Retrieval, and classification by concept, on the articles of the recipe's test split.
+def held_out(lake: Lake) -> list[TaskSource]:
+    """Retrieval, and classification by concept, on the pictures of ``held_out``: the same for every recipe.
 
     Concepts are the labels of clusters, propagated to their images: a model that is right here agrees with the
     annotators and the clustering, and not always with the picture. The task's title says so wherever it is shown.
     """
-    pairs = composition.held_out_pairs(lake, recipe, HELD_OUT)
-    title = "held-out articles of the recipe"
+    chosen = lake.read(HELD_OUT, None)
+    pairs = composition.pairs_of(lake, chosen.lazy().select("media_id", "article_id"))
+    title = "held-out articles"
     made = [frame_source(retrieval_task("held_out_retrieval", f"Retrieval, {title}", domain=OWN), pairs, lake.root)]
-    concepts = lake.read(RECIPE, recipe).select("media_id", "concept").drop_nulls().unique("media_id")
-    labelled = pairs.unique("item_id").join(concepts, left_on="item_id", right_on="media_id")
+    concepts = chosen.select("media_id", "concept").drop_nulls()
+    labelled = pairs.join(concepts, left_on="item_id", right_on="media_id")
     frequent = labelled.group_by("concept").len().filter(pl.col("len") >= FEWEST)["concept"]
     taxonomy = lake.read(TAXONOMY, None).filter(pl.col("concept_id").is_in(frequent.implode()))
     names: dict[str, str] = dict(taxonomy.select("concept_id", "label").iter_rows())
@@ -134,7 +181,7 @@ def labelled_by_hand(lake: Lake, pairs: pl.DataFrame) -> list[TaskSource]:
 
     For each ``tasks/held_out/<name>.yaml`` (``title``, and ``captions``: class -> caption options) with a
     ``<name>.csv`` beside it (columns ``media_id`` and ``label``): the task ``<name>`` over those of its images that
-    lie in the recipe's test split. A description that cannot be meant is a source whose reading says so.
+    are held out. A description that cannot be meant is a source whose reading says so.
     """
     made: list[TaskSource] = []
     for path in test_sets.held_out_files(lake.root):
@@ -165,7 +212,7 @@ def _described(path: Path) -> Task:
     if not all(isinstance(texts, list) for texts in options.values()):
         raise PermanentFailure(wanted)
     captions = {str(label): tuple(map(str, texts)) for label, texts in options.items()}
-    title = f"{said.get('title', path.stem)}, held-out articles of the recipe"
+    title = f"{said.get('title', path.stem)}, held-out articles"
     try:
         return classification_task(path.stem, title, captions, domain=OWN)
     except PermanentFailure as error:

@@ -172,10 +172,23 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     # evaluation
+    held_out: float = pydantic.Field(
+        0.05,
+        ge=0,
+        le=0.9,
+        description="Share of the articles that no recipe trains on; the models of all recipes are scored on them.",
+    )
     compare: tuple[str, ...] = pydantic.Field(
         (),
         description="Models of others scored beside yours: names that `biomedica evaluate` lists, hf-hub:REPOSITORY, "
         "ARCHITECTURE@TAG of open_clip or ARCHITECTURE@FILE.",
+    )
+
+    # what recipes may ask of pairs
+    pair_model: str = pydantic.Field(
+        "",
+        description="CLIP model that scores how well pictures fit their captions, written as in compare; recipes ask "
+        "for the score (min_pair_score). Empty: none.",
     )
 
     # how hard

@@ -11,6 +11,7 @@ from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     CAPTIONS,
     CHECKPOINTS,
+    HELD_OUT,
     IMAGES,
     RECIPE,
     RETRIEVAL_SCORES,
@@ -47,6 +48,7 @@ def lake(tmp_path):
          "position": i, "concept": f"kind-{COLOURS[i % 3]}"}
         for i, m in enumerate(ids)
     ]  # fmt: skip
+    held_out = [row for row in recipe if row["split"] == "test"]
     taxonomy = [{"concept_id": f"kind-{c}", "label": c} for c in COLOURS]
     checkpoints = [
         {"name": f"full-{role}", "role": role, "best": best, "config": "m.json", "path": f"{role}.safetensors",
@@ -57,6 +59,7 @@ def lake(tmp_path):
     (tmp_path / "m.json").write_text(json.dumps({}))
     for table, partition, rows, metrics in (
         (IMAGES, CHUNK, images, {}), (CAPTIONS, CHUNK, captions, {}), (RECIPE, "full", recipe, {}),
+        (HELD_OUT, None, [{k: row[k] for k in HELD_OUT.schema.names()} for row in held_out], {}),
         (TAXONOMY, None, taxonomy, {}), (CHECKPOINTS, "full", checkpoints, {"flops": 5e9}),
     ):  # fmt: skip
         frame = filled(table, rows)
@@ -70,16 +73,16 @@ def test_base_trained_and_best_interpolation_are_evaluated(lake):
 
 
 def test_held_out_articles_become_retrieval_and_classification_by_concept(lake):
-    search, kinds = evaluation.held_out(lake, "full")
+    search, kinds = evaluation.held_out(lake)
     assert len(list(search.read())) == 9
     assert [c.name for c in kinds.task.classes] == ["kind-blue", "kind-green", "kind-red"]
     assert {item.group for item in kinds.read()} == {f"PMC{i}.1" for i in range(3, 12)}
 
 
 def test_held_out_articles_without_concepts_are_only_searched(lake):
-    rows = lake.read(RECIPE, "full").with_columns(concept=pl.lit(None, pl.String()))
-    lake.publish(RECIPE, "full", rows, code_version="t", inputs={}, config={}, n_in=0, n_out=0)
-    assert [s.task.kind for s in evaluation.held_out(lake, "full")] == ["retrieval"]
+    rows = lake.read(HELD_OUT, None).with_columns(concept=pl.lit(None, pl.String()))
+    lake.publish(HELD_OUT, None, rows, code_version="t", inputs={}, config={}, n_in=0, n_out=0)
+    assert [s.task.kind for s in evaluation.held_out(lake)] == ["retrieval"]
 
 
 def test_only_the_training_split_counts_as_trained_on(lake):
@@ -97,7 +100,7 @@ def test_a_recipe_goes_through_both_stages(lake):
     opener = Opener(wrong=["full-base"])
     for stage, table in ((zero_shot_stage, ZERO_SHOT_SCORES), (retrieval_stage, RETRIEVAL_SCORES)):
         report = stage.score_recipe(
-            lake, "full", evaluation.models(lake, "full"), evaluation.tasks(lake, "full", values),
+            lake, "full", evaluation.models(lake, "full"), evaluation.tasks(lake, values),
             config=evaluation.config(values), opener=opener,
         )  # fmt: skip
         assert report.reconciles

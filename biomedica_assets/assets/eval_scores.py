@@ -10,6 +10,7 @@ from biomedica_assets.lib.tables import (
     CHECKPOINTS,
     CONTAMINATION,
     EVALUATION_MATCHES,
+    HELD_OUT,
     LEADERBOARD,
     RECIPE,
     RETRIEVAL_SCORES,
@@ -22,7 +23,7 @@ from biomedica_assets.lib.tables import (
     ZERO_SHOT_SCORES,
     group="eval_scores",
     version=scoring.VERSION,
-    made_from=(RECIPE, TAXONOMY, CHECKPOINTS),
+    made_from=(RECIPE, HELD_OUT, TAXONOMY, CHECKPOINTS),
     kinds=("open_clip", "parquet"),
     pool="gpu",
     tags={"cost": "gpu"},
@@ -35,7 +36,7 @@ def zero_shot_scores(step: Step) -> Report:
         data,
         recipe,
         evaluation.contestants(data, recipe, values),
-        evaluation.tasks(data, recipe, values),
+        evaluation.tasks(data, values),
         config=evaluation.config(values),
         recorded=evaluation.recorded_scores(values, zero_shot_stage.KINDS),
         inputs=inputs,
@@ -47,7 +48,7 @@ def zero_shot_scores(step: Step) -> Report:
     RETRIEVAL_SCORES,
     group="eval_scores",
     version=scoring.VERSION,
-    made_from=(RECIPE, TAXONOMY, CHECKPOINTS),
+    made_from=(RECIPE, HELD_OUT, TAXONOMY, CHECKPOINTS),
     kinds=("open_clip", "parquet"),
     pool="gpu",
     tags={"cost": "gpu"},
@@ -60,7 +61,7 @@ def retrieval_scores(step: Step) -> Report:
         data,
         recipe,
         evaluation.contestants(data, recipe, values),
-        evaluation.tasks(data, recipe, values),
+        evaluation.tasks(data, values),
         config=evaluation.config(values),
         recorded=evaluation.recorded_scores(values, retrieval_stage.KINDS),
         inputs=inputs,
@@ -72,17 +73,17 @@ def retrieval_scores(step: Step) -> Report:
     CONTAMINATION,
     group="eval_scores",
     version=overlap.VERSION,
-    made_from=(RECIPE, TAXONOMY, EVALUATION_MATCHES),
+    made_from=(RECIPE, HELD_OUT, TAXONOMY, EVALUATION_MATCHES),
 )
 def contamination(step: Step) -> Report:
     """Which images of each task the recipe trains on: equal bytes, and near copies."""
     data, recipe, values = step.data, step.partition, step.values
-    inputs = data.inputs((RECIPE, recipe), (TAXONOMY, None), (EVALUATION_MATCHES, None))
+    inputs = data.inputs((RECIPE, recipe), (HELD_OUT, None), (TAXONOMY, None), (EVALUATION_MATCHES, None))
     return overlap.report_contamination(
         data,
         recipe,
         evaluation.training_images(data, recipe),
-        evaluation.tasks(data, recipe, values),
+        evaluation.tasks(data, values),
         matches=data.read(EVALUATION_MATCHES, None),
         recorded=evaluation.recorded(values),
         inputs=inputs,
@@ -102,10 +103,12 @@ def leaderboard(step: Step) -> Report:
     return leaderboard_stage.publish_leaderboard(
         step.data,
         costs=evaluation.costs(step.data, recipes),
-        not_ready=[status for status in test_sets.all_statuses(step.values) if not status.ready],
+        not_ready=[
+            status for status in test_sets.checked(step.values, test_sets.all_statuses(step.values)) if not status.ready
+        ],
         inputs=inputs,
     )
 
 
 def _inputs(data: Lake, recipe: str) -> dict[str, str]:
-    return data.inputs((RECIPE, recipe), (TAXONOMY, None), (CHECKPOINTS, recipe))
+    return data.inputs((RECIPE, recipe), (HELD_OUT, None), (TAXONOMY, None), (CHECKPOINTS, recipe))

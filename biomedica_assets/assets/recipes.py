@@ -1,20 +1,25 @@
 """Group recipes: which pictures are the same, which ones tests use, and the samples of each recipe."""
 
-from biomedica_assets import test_sets
+from biomedica_assets import configs, evaluation, test_sets
 from biomedica_assets.assets.declare import Step, table_asset
+from biomedica_assets.lib.evaluate import pair_scores as pairs
 from biomedica_assets.lib.images.verify import ImageLimits, measure
 from biomedica_assets.lib.panels.find import split_at_gutters
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import decontamination, definition, looks, shelves
 from biomedica_assets.lib.select import duplicates as near
+from biomedica_assets.lib.select import held_out as holding
 from biomedica_assets.lib.select import recipe as selection
 from biomedica_assets.lib.stream import index
 from biomedica_assets.lib.tables import (
+    CAPTIONS,
     DUPLICATES,
     EVALUATION_MATCHES,
+    HELD_OUT,
     IMAGE_FINGERPRINTS,
     IMAGE_VIEWS,
     IMAGES,
+    PAIR_SCORES,
     RECIPE,
     SAMPLE_SHELF,
     TAXONOMY,
@@ -40,6 +45,26 @@ def image_views(step: Step) -> Report:
 def image_fingerprints(step: Step) -> Report:
     """Digests, perceptual hashes and looks of the images of a shelf, gathered from its chunks."""
     return shelves.build_image_fingerprints(step.data, step.partition)
+
+
+@table_asset(
+    PAIR_SCORES,
+    group="recipes",
+    version=pairs.VERSION,
+    made_from=(IMAGES, CAPTIONS),
+    kinds=("open_clip", "parquet"),
+    pool="gpu",
+)
+def pair_scores(step: Step) -> Report:
+    """How well each picture fits its caption, as the CLIP model of the settings sees it; recipes may ask for it."""
+    return pairs.score_pairs(
+        step.data,
+        step.partition,
+        evaluation.pair_encoder(step.values),
+        recorded=evaluation.recorded_pair_model(step.values),
+        threads=step.values.workers or None,
+        progress=step.progress,
+    )
 
 
 @table_asset(SAMPLE_SHELF, group="recipes", version=shelves.VERSION, made_from=shelves.DESCRIBING)
@@ -87,10 +112,21 @@ def evaluation_matches(step: Step) -> Report:
 
 
 @table_asset(
+    HELD_OUT,
+    group="recipes",
+    version=holding.VERSION,
+    made_from=(SAMPLE_SHELF, DUPLICATES, EVALUATION_MATCHES),
+)
+def held_out(step: Step) -> Report:
+    """Pictures that no recipe trains on, nor on any article that shares one with theirs: all are scored on them."""
+    return holding.build_held_out(step.data, configs.held_out(step.values), progress=step.progress)
+
+
+@table_asset(
     RECIPE,
     group="recipes",
     version=selection.VERSION,
-    made_from=(SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES),
+    made_from=(SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES, HELD_OUT),
     kinds=("duckdb", "webdataset"),
 )
 def recipe(step: Step) -> Report:

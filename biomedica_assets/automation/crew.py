@@ -23,7 +23,7 @@ from biomedica_assets.automation.ran import Batch, Ran
 from biomedica_assets.lib.compute.local import available_cores
 from biomedica_assets.lib.embed.registry import TEXTURE
 from biomedica_assets.lib.errors import BiomedicaError
-from biomedica_assets.lib.tables import EMBEDDINGS
+from biomedica_assets.lib.tables import EMBEDDINGS, PAIR_SCORES
 from biomedica_assets.settings import Settings
 
 MOST, MOST_ON_A_SERVER = 8, 64
@@ -64,7 +64,12 @@ class Crew:
     def __init__(self, values: Settings, jobs: int, tags: Mapping[str, str] | None = None) -> None:
         """Args: values: settings of the data directory; jobs: how many processes; tags: of every run."""
         self.jobs = jobs
-        self.light = frozenset({EMBEDDINGS.name} if values.encoder == TEXTURE else ())
+        self.light = frozenset(
+            {
+                *({EMBEDDINGS.name} if values.encoder == TEXTURE else ()),
+                *(() if values.pair_model else {PAIR_SCORES.name}),
+            }
+        )
         """Assets of the pool for cards that need none."""
         self._values, self._tags = values, dict(tags or {})
         self._hands: list[_Hand] = []

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from biomedica_assets import composition, configs
+from biomedica_assets import composition, configs, evaluation
 from biomedica_assets.lib import embed
 from biomedica_assets.lib.annotate.sources import model_stage, trust
 from biomedica_assets.lib.annotate.sources import stage as labels
@@ -26,6 +26,7 @@ from biomedica_assets.lib.tables import (
     ANNOTATIONS,
     CHECKPOINTS,
     CLUSTER_MODEL,
+    CLUSTERS,
     CONTAMINATION,
     EMBEDDINGS,
     FIGURE_LABELS,
@@ -33,6 +34,7 @@ from biomedica_assets.lib.tables import (
     LABEL_MODEL,
     LABEL_TRUST,
     LEADERBOARD,
+    PAIR_SCORES,
     PANEL_BOXES,
     PANEL_SHARDS,
     RECIPE,
@@ -53,7 +55,8 @@ WITHOUT: dict[str, frozenset[str]] = {
     SOURCE_LEADERBOARD.name: frozenset({LABEL_MODEL.name}),
     RELEASE_SHELF.name: frozenset(table.name for table in contents.OPTIONAL),
     RELEASE.name: frozenset(table.name for table in release.READS if table is not RELEASE_SHELF),
-    SAMPLE_SHELF.name: catalog_view.OPTIONAL | {FIGURE_LABELS.name, PANEL_BOXES.name, PANEL_SHARDS.name},
+    SAMPLE_SHELF.name: catalog_view.OPTIONAL
+    | {table.name for table in (FIGURE_LABELS, PANEL_BOXES, PANEL_SHARDS, EMBEDDINGS, CLUSTERS)},
 }
 """Asset -> inputs that it takes if they are there, and can do without."""
 
@@ -72,8 +75,9 @@ class Readiness:
     def __init__(self, values: Settings, lake: Lake) -> None:
         """Args: values: settings of the data directory; lake: it."""
         self._values, self._lake = values, lake
-        self._rules: dict[str, Callable[[str | None], None]] = {
+        self._rules: dict[str, Callable[[str | None], object]] = {
             EMBEDDINGS.name: self._encoder,
+            PAIR_SCORES.name: lambda _: evaluation.pair_model(values),
             CLUSTER_MODEL.name: lambda _: check_images(lake),
             LABEL_MODEL.name: lambda _: model_stage.check_labels(lake),
             RECIPE.name: self._labels,
@@ -100,11 +104,15 @@ class Readiness:
         if asset != RECIPE.name:
             return ()
         try:
-            asked = definition.load(str(partition), self._lake.root / "recipes")
+            recipe = definition.load(str(partition), self._lake.root / "recipes")
         except BiomedicaError:
             return ()
-        panels = (PANEL_BOXES, PANEL_SHARDS) if asked.unit == "panel" else ()
-        return (*((FIGURE_LABELS,) if asked.concepts.needed else ()), *panels)
+        return (
+            *((FIGURE_LABELS,) if recipe.concepts.needed else ()),
+            *((PANEL_BOXES, PANEL_SHARDS) if recipe.unit == "panel" else ()),
+            *((EMBEDDINGS, CLUSTERS) if recipe.semantic_dedup is not None else ()),
+            *((PAIR_SCORES,) if recipe.min_pair_score is not None else ()),
+        )
 
     @functools.cached_property
     def _look(self) -> WaitingFor | None:
@@ -121,6 +129,8 @@ class Readiness:
     def _labels(self, partition: str | None) -> None:
         recipe = definition.load(str(partition), self._lake.root / "recipes")
         selection.check_labels(self._lake, str(partition), recipe)
+        if not self._values.pair_model:
+            selection.check_scores(self._lake, recipe)
 
     def _training(self, partition: str | None) -> None:
         recipe = str(partition)

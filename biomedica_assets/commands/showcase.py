@@ -43,6 +43,7 @@ SETTINGS: dict[str, Any] = {
     "clusters": 60,
     "training_profile": "demo",
     "device": "cpu",
+    "held_out": 0.2,  # so few articles need a larger share than millions do
     "loader_workers": 1,
 }
 """Settings of the demo that differ from the defaults."""
@@ -51,8 +52,8 @@ PUBMED = "source_pubmed"
 """Folder of the invented PubMed, in the layout of NLM's server, below the data directory."""
 
 AUDITED_PER_LABEL = 10
-HELD_OUT = (0.1, 0.2)
-"""Shares of the articles for validation and test."""
+VALIDATION = 0.125
+"""Share of the articles that are not held out, for validation."""
 
 REAL_IMAGES = Path(__file__).resolve().parents[3] / "shared" / "eval_images"
 """Two small sets of real labelled images beside the repository, read where they lie; not part of the project."""
@@ -64,10 +65,10 @@ def invent(values: Settings, *, articles: int, seed: int) -> None:
     """Write the invented mirror; the same articles and seed give the same bytes, so a second time changes nothing."""
     with bar(rich.console.Console(stderr=True)) as progress:
         summary = write_mirror(Path(values.source_or_default), seed=seed, articles=articles, progress=progress)
-    # So few articles need a larger share held out than millions do.
+    # So few articles need a larger share for validation than millions do.
     for name in definition.names():
         text = (definition.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
-        splits = f"splits: {{validation: {HELD_OUT[0]}, test: {HELD_OUT[1]}}}\n"
+        splits = f"splits: {{validation: {VALIDATION}}}\n"
         atomic.write_bytes(values.data_dir / "recipes" / f"{name}.yaml", f"{text.rstrip()}\n{splits}".encode())
     place_real_images(values.data_dir, REAL_IMAGES)
     invent_pubmed(values)

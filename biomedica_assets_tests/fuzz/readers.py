@@ -33,7 +33,8 @@ SEEDS = {
     "jats": ARTICLE,
     "metadata": METADATA,
     "inventory": b'"pmc-oa-opendata","metadata/PMC1.1.json","2026-01-08T11:47:59.000Z","0123456789abcdef"\n' * 3,
-    "recipe": b"title: T\nwhere: year > 2000\nsplits: {validation: 0.1, test: 0.1}\nconcepts: {caps: {plot: 3}}\n",
+    "recipe": b"title: T\nwhere: year > 2000\nsplits: {validation: 0.1}\nsemantic_dedup: 0.1\n"
+    b"captions: {min_words: 3, languages: [en]}\nconcepts: {caps: {plot: 3}}\n",
     "votes_csv": (",".join(tables.COLUMNS) + "\n" + ",".join("1" for _ in tables.COLUMNS) + "\n").encode(),
     "votes_label_studio": json.dumps([{"id": 1, "data": {"cluster": 1}, "annotations": [{"result": []}]}]).encode(),
     "votes_coco": json.dumps(

@@ -145,7 +145,7 @@ def own_files(data, tests):
     (data / "models" / "micro.json").write_text(json.dumps(MICRO))
     given = {"model": "micro", "pretrained": str(data / WEIGHTS), "batch_size": 1, "learning_rate": 0.001}
     (data / "profiles" / "own.yaml").write_text(json.dumps(given | {"epochs": 1, "source": "tests"}))
-    (data / "recipes" / "full.yaml").write_text("splits: {validation: 0.4, test: 0.2}\n")
+    (data / "recipes" / "full.yaml").write_text("splits: {validation: 0.5}\n")
     scratch = profile.parse(given | {"pretrained": None, "epochs": 1, "source": "tests"}, "own", "own")
     chosen = models.architecture("micro", data / "models")
     interpolate.save(models.create(chosen, scratch, 1).state_dict(), data / WEIGHTS, {})

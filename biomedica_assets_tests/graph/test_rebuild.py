@@ -45,7 +45,7 @@ KEPT = ("PMC007-0360", "PMC011-0140")
 BY_HAND = """title: Without the smallest
 where: width > 100
 dedup: near
-splits: {validation: 0.2, test: 0.2}
+splits: {validation: 0.25}
 """
 
 
@@ -87,7 +87,7 @@ def story(tmp_path_factory, demo_mirror):
     inventory.publish_inventory(source, "2026-11-22")
     (root / "data" / "recipes").mkdir(parents=True)
     (root / "data" / "recipes" / "full.yaml").write_text(BY_HAND)
-    place = Place(root / "data", source, encoder="texture", clusters=8, release_no_derivatives=False)
+    place = Place(root / "data", source, encoder="texture", clusters=8, release_no_derivatives=False, held_out=0.2)
     place.instance = dg.DagsterInstance.ephemeral()
     truth = load_truth(demo_mirror.parent / "demo_truth.json")
     place.assets = sorted({*scope(place.planner.assets, place.planner.parents), *PLANTED})

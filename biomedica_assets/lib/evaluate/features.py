@@ -69,10 +69,11 @@ def image_features(
     key = digest(CACHE_FORMAT, encoder.digest, index.image_set)
     if cache is not None and (kept := _read(cache / key)) is not None:
         return kept
-    images = list(_encode(distinct_images(source, index), encoder, batch_size, threads, len(index.images), progress))
-    good = [(sha, found) for sha, found in images if not isinstance(found, Reject)]
+    found = distinct_images(source, index)
+    images = list(encoded(found, encoder, batch_size, threads, len(index.images), progress))
+    good = [(sha, vector) for sha, vector in images if not isinstance(vector, Reject)]
     vectors = np.stack([v for _, v in good]) if good else np.zeros((0, 0), np.float32)
-    bad = {sha: found for sha, found in images if isinstance(found, Reject)}
+    bad = {sha: why for sha, why in images if isinstance(why, Reject)}
     made = Features(vectors, {sha: i for i, (sha, _) in enumerate(good)}, bad)
     if cache is not None:
         _write(cache / key, made)
@@ -102,7 +103,7 @@ def ensemble(texts: Sequence[Sequence[str]], encoder: Encoder, cache: Path | Non
     return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _encode(
+def encoded(
     images: Iterable[tuple[str, Image]],
     encoder: Encoder,
     batch_size: int,
@@ -110,7 +111,19 @@ def _encode(
     total: int,
     progress: Progress,
 ) -> Iterator[tuple[str, Any]]:
-    """Image digest with its vector, or with the reject; decoding runs up to two batches per thread ahead."""
+    """Vectors of images; decoding runs up to two batches per thread ahead.
+
+    Args:
+        images: name and image, in the order in which they are answered.
+        encoder: the model.
+        batch_size: images per forward pass.
+        threads: decoding threads; None for one per core, at least two.
+        total: how many images there are.
+        progress: told of each batch.
+
+    Yields:
+        Name, and the unit vector (d, float32) or the reject of an image that cannot be decoded.
+    """
     engine = LocalEngine("threads", threads or max(2, available_cores()))
     progress.start(f"encode images with {encoder.spec.name}", total, "images")
     try:

@@ -11,9 +11,12 @@ Belongs here, one module per step:
 * ``definition``     a recipe as YAML: what may stand in it, and clear words where something else does
 * ``catalog_view``   the view ``samples``: the columns a recipe's SQL may use
 * ``predicate``      that SQL: one safe expression, checked and evaluated
+* ``language``       the language that a caption is written in
 * ``concepts``       names of concepts, and what a sample's labels say
-* ``quotas``         caps, balance and weights per concept
+* ``semantic``       pictures that say the same, thinned by SemDeDup's rule
+* ``quotas``         caps, balance and weights per concept, one sample per group
 * ``splits``         train, validation, test by article and duplicate group
+* ``held_out``       the table of pictures that no recipe trains on, chosen before any
 * ``selection``      the steps a sample passes
 * ``recipe``         the stage: id list, byte ranges, counts; ``plots`` draws them
 

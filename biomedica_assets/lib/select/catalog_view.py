@@ -19,6 +19,7 @@ from biomedica_assets.lib.tables import (
     FIGURE_LABELS,
     FIGURES,
     IMAGES,
+    PAIR_SCORES,
     PUBMED_RECORDS,
     SHARDS,
     Table,
@@ -33,9 +34,10 @@ JOINS: dict[str, tuple[Table, str]] = {
     "figure_labels": (FIGURE_LABELS, "media_id"),
     "pubmed_records": (PUBMED_RECORDS, "article_id"),
     "article_notices": (ARTICLE_NOTICES, "article_id"),
+    "pair_scores": (PAIR_SCORES, "media_id"),
 }
 """Table -> the table and the column by which it joins ``shards``."""
-OPTIONAL = frozenset({"pubmed_records", "article_notices"})
+OPTIONAL = frozenset({"pubmed_records", "article_notices", "pair_scores"})
 """Tables that a chunk may lack; their columns are null there."""
 FALSE_WITHOUT = frozenset({"has_concern", "is_corrected"})
 """Columns that are false, not null, where nothing is said."""
@@ -84,6 +86,7 @@ COLUMNS: tuple[ViewColumn, ...] = (
     *_from("articles", "keyword_groups=keywords"),
     *_from("pubmed_records", "mesh_headings=mesh"),
     *_from("article_notices", "has_concern", "concerns", "is_corrected", "corrections"),
+    *_from("pair_scores", "pair_score=score"),
 )
 BY_NAME: dict[str, ViewColumn] = {column.name: column for column in COLUMNS}
 

@@ -64,18 +64,41 @@ class Concepts(_Strict):
         return bool(self.include or self.exclude or self.caps or self.balance or self.weights)
 
 
-class Splits(_Strict):
-    """Shares of the articles in each split; the rest trains. The seed is apart: recipes share held-out articles."""
+class Captions(_Strict):
+    """What the caption of a sample must be. Words are what blanks separate; training reads the same text."""
 
-    validation: Share = 0.05
-    test: Share = 0.05
-    seed: int = 0
+    min_words: Annotated[int, pydantic.Field(ge=0)] = pydantic.Field(0, description="Words at least.")
+    max_words: Annotated[int, pydantic.Field(ge=1)] | None = pydantic.Field(None, description="Words at most.")
+    min_chars: Annotated[int, pydantic.Field(ge=0)] = pydantic.Field(0, description="Characters at least.")
+    max_chars: Annotated[int, pydantic.Field(ge=1)] | None = pydantic.Field(None, description="Characters at most.")
+    languages: tuple[Annotated[str, pydantic.Field(pattern=r"^[a-z]{2}$")], ...] = pydantic.Field(
+        (), strict=False, description="Only captions in one of these languages (ISO 639-1: en, de); empty takes all."
+    )
 
     @pydantic.model_validator(mode="after")
-    def _leave_some(self) -> Splits:
-        if self.validation + self.test > 1:
-            raise ValueError(f"validation {self.validation} and test {self.test} are more than everything")
+    def _leave_some(self) -> Captions:
+        for what, least, most in (
+            ("words", self.min_words, self.max_words),
+            ("chars", self.min_chars, self.max_chars),
+        ):
+            if most is not None and least > most:
+                raise ValueError(f"min_{what} {least} is more than max_{what} {most}")
         return self
+
+    @property
+    def measured(self) -> bool:
+        """Whether the length of captions is asked for."""
+        return bool(self.min_words or self.min_chars or self.max_words or self.max_chars)
+
+
+class Splits(_Strict):
+    """How the articles that are not held out are split: a share validates, the rest trains.
+
+    What is held out is the same for all recipes (setting ``held_out``), so that their scores can be compared.
+    """
+
+    validation: Share = 0.05
+    seed: int = 0
 
 
 class Recipe(_Strict):
@@ -101,7 +124,16 @@ class Recipe(_Strict):
     )
     journals: tuple[str, ...] = pydantic.Field((), strict=False, description="Only articles of these journals.")
     concepts: Concepts = pydantic.Field(default_factory=lambda: Concepts.model_validate({}))
+    captions: Captions = pydantic.Field(default_factory=lambda: Captions.model_validate({}))
+    min_pair_score: Annotated[float, pydantic.Field(ge=-1, le=1)] | None = pydantic.Field(
+        None, description="Only pairs whose picture and caption have at least this cosine (setting pair_model)."
+    )
     dedup: Dedup = pydantic.Field("near", description="Keep one image of each duplicate group; near is the widest.")
+    semantic_dedup: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = pydantic.Field(
+        None,
+        description="Of pictures of one cluster whose vectors have a cosine above 1 less this, the one furthest from "
+        "the centroid stays (SemDeDup).",
+    )
     decontaminate: bool = pydantic.Field(True, description="Leave out images that evaluation tasks use.")
     seed: int = pydantic.Field(0, description="Of caps, weights and the order of training.")
     splits: Splits = Splits()
@@ -163,7 +195,7 @@ def _faults(error: pydantic.ValidationError) -> list[str]:
         place = ".".join(str(part) for part in fault["loc"]) or "recipe"
         if fault["type"] == "extra_forbidden":
             *outer, name = place.split(".")
-            model = {"concepts": Concepts, "splits": Splits}.get(".".join(outer), Recipe)
+            model = {"captions": Captions, "concepts": Concepts, "splits": Splits}.get(".".join(outer), Recipe)
             said.append(f"unknown field {place}{suggestion(name, model.model_fields)}")
         else:
             given = fault["input"]

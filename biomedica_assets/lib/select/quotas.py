@@ -26,6 +26,33 @@ def luck(keys: Iterable[str], salt: str) -> NDArray[np.float64]:
     return np.array(numbers, dtype=np.uint64) / 2.0**64
 
 
+def first_of(digest: pl.Series, samples: pl.DataFrame) -> pl.Series:
+    """Which samples stand for those of their digest: those of the image with most pixels, the lowest id among equals.
+
+    Panels go with the image that they were cut from: all that are left of one, or none.
+
+    Args:
+        digest: of the image of each sample.
+        samples: media_id, area.
+    """
+    images = samples.select("media_id", "area", digest.alias("digest")).unique("media_id")
+    best = images.sort("digest", "area", "media_id", descending=[False, True, False])
+    return samples["media_id"].is_in(best.unique("digest", keep="first", maintain_order=True)["media_id"].implode())
+
+
+def first_of_group(samples: pl.DataFrame, groups: pl.DataFrame) -> pl.Series:
+    """The same by group of duplicates; a sample that is in none stands for itself.
+
+    Args:
+        samples: media_id, area.
+        groups: media_id, group.
+    """
+    named = samples.select("media_id").join(
+        groups.select("media_id", "group"), on="media_id", how="left", maintain_order="left"
+    )
+    return first_of(named.select(pl.col("group").fill_null(pl.col("media_id"))).to_series(), samples)
+
+
 def rarest(tops: pl.Series) -> pl.Series:
     """The rarest of each sample's top concepts; null where it has none.
 

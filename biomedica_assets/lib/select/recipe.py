@@ -26,6 +26,7 @@ from biomedica_assets.lib.tables import (
     DUPLICATES,
     EVALUATION_MATCHES,
     FIGURE_LABELS,
+    HELD_OUT,
     PANEL_SHARDS,
     RECIPE,
     SAMPLE_SHELF,
@@ -34,8 +35,8 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "4"
-READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES)
+VERSION = "5"
+READS: tuple[Table, ...] = (SAMPLE_SHELF, TAXONOMY, DUPLICATES, EVALUATION_MATCHES, HELD_OUT)
 """What the manifest of a recipe names; ``sample_shelf`` stands for all tables by chunk."""
 
 
@@ -66,6 +67,8 @@ def build_recipe(
     tally = Tally()
     try:
         selected, vocabulary = selection.select(lake, recipe, chunks, tally, labelled=labelled, progress=progress)
+    except SelectsNothing:
+        raise
     except RecipeError as error:
         raise RecipeError(f"recipe {name}: {error}") from error
     if not selected.height:

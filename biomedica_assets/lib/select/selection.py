@@ -1,7 +1,8 @@
 """Which samples a recipe takes, step by step, with what each step left out.
 
-The steps: evaluation images, licences, concepts, the SQL condition, duplicates, caps, splits, weights. Those that look
-at one sample alone run chunk by chunk, so memory holds all columns of one chunk and few columns of what is selected.
+The steps: evaluation images, licences, concepts, the SQL condition, captions, the fit of picture and caption,
+duplicates, semantic duplicates, caps, splits, weights. Those that look at one sample alone run chunk by chunk, so
+memory holds all columns of one chunk and few columns of what is selected.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import polars as pl
 
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.progress import Progress, track
-from biomedica_assets.lib.select import concepts, predicate, quotas, splits
+from biomedica_assets.lib.select import concepts, language, predicate, quotas, semantic, splits
 from biomedica_assets.lib.select.catalog_view import read_samples
 from biomedica_assets.lib.select.concepts import Vocabulary
 from biomedica_assets.lib.select.definition import Recipe, SelectsNothing
+from biomedica_assets.lib.select.held_out import held_of
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.tables import (
     DUPLICATES,
     EVALUATION_MATCHES,
     FIGURE_LABELS,
+    PAIR_SCORES,
     PANEL_BOXES,
     PANEL_SHARDS,
     SHARDS,
@@ -70,6 +73,10 @@ def select(
         raise StoreError("this recipe names concepts, but taxonomy has not been materialised; do that first")
     caps = {vocabulary.find_top(c): n for c, n in asked.caps.items()} if vocabulary else {}
     weights = {vocabulary.find_top(c): w for c, w in asked.weights.items()} if vocabulary else {}
+    language.check(recipe.captions.languages)
+    if recipe.semantic_dedup is not None:
+        semantic.check(lake)
+    check_scores(lake, recipe)
     condition = predicate.check(recipe.where, vocabulary.ids if vocabulary else ())
     used = lake.read(EVALUATION_MATCHES, None)["media_id"] if recipe.decontaminate else pl.Series(dtype=pl.String)
     found: list[pl.DataFrame] = []
@@ -78,6 +85,9 @@ def select(
         names |= {"mesh_headings"} if recipe.mesh else set[str]()
         names |= {"keyword_groups"} if recipe.keywords else set[str]()
         names |= {"journal"} if recipe.journals else set[str]()
+        names |= {"caption"} if recipe.captions.measured or recipe.captions.languages else set[str]()
+        names |= {"language"} if recipe.captions.languages else set[str]()
+        names |= {"pair_score"} if recipe.min_pair_score is not None else set[str]()
         names |= {"pixel_hash"} if recipe.dedup == "pixels" else set[str]()
         rows = _rows(lake, chunk, names, recipe, tally)
         found.append(_of_chunk(rows, recipe, condition, vocabulary, used, tally, labelled=labelled))
@@ -85,6 +95,9 @@ def select(
     if not selected.height:
         return selected, vocabulary
     selected = tally.keep(selected, _first_of_group(lake, recipe, selected), "left_out_duplicate")
+    if recipe.semantic_dedup is not None:
+        thin = semantic.thinned(lake, selected, recipe.semantic_dedup, progress=progress)
+        selected = tally.keep(selected, thin, "left_out_semantic_duplicate")
     selected = selected.with_columns(quotas.rarest(selected["tops"]).alias("concept"))
     if asked.balance is not None:
         selected = tally.keep(selected, selected["concept"].is_not_null(), "left_out_unlabelled")
@@ -128,6 +141,22 @@ def check_labels(lake: Lake, name: str, recipe: Recipe) -> None:
         raise SelectsNothing(
             f"labels: none of the images has one that recipe {name} asks for",
             "label clusters (`biomedica annotate`), take more articles, or ask for less in the recipe",
+        )
+
+
+def check_scores(lake: Lake, recipe: Recipe) -> None:
+    """Make sure that pairs were scored, where a recipe asks for scores.
+
+    Raises:
+        SelectsNothing: no pair of the shards has a score.
+    """
+    if recipe.min_pair_score is None:
+        return
+    made = (lake.manifest(PAIR_SCORES, chunk) for chunk in lake.partitions(SHARDS))
+    if not any(manifest is not None and manifest.rows for manifest in made):
+        raise SelectsNothing(
+            f"scores of pairs: min_pair_score {recipe.min_pair_score} is asked for, and no CLIP model scored any",
+            "set pair_model to one (ARCHITECTURE@FILE, or a name that `biomedica evaluate` lists) and make pair_scores",
         )
 
 
@@ -190,6 +219,10 @@ def _of_chunk(
         rows = tally.keep(rows, ~_has_any(rows, unwanted), "left_out_concept")
     rows = _by_words(rows, recipe, tally)
     rows = tally.keep(rows, predicate.matches(condition, rows), "left_out_where")
+    rows = _by_caption(rows, recipe, tally)
+    if recipe.min_pair_score is not None:
+        fits = (rows["pair_score"] >= recipe.min_pair_score).fill_null(value=False)
+        rows = tally.keep(rows, fits, "left_out_pair_score")
     area = (pl.col("width").cast(pl.Int64) * pl.col("height")).fill_null(0).alias("area")
     digest = pl.col("pixel_hash") if recipe.dedup == "pixels" else pl.col("source_sha256")
     if labelled:
@@ -231,31 +264,45 @@ def _by_words(rows: pl.DataFrame, recipe: Recipe, tally: Tally) -> pl.DataFrame:
     return rows
 
 
+def _by_caption(rows: pl.DataFrame, recipe: Recipe, tally: Tally) -> pl.DataFrame:
+    """Samples whose caption has the length and one of the languages asked for."""
+    asked = recipe.captions
+    if asked.measured:
+        caption = pl.col("caption").fill_null("")
+        words, chars = caption.str.extract_all(r"\S+").list.len(), caption.str.len_chars()
+        within = [words >= asked.min_words, chars >= asked.min_chars]
+        within += [words <= asked.max_words] if asked.max_words is not None else []
+        within += [chars <= asked.max_chars] if asked.max_chars is not None else []
+        mask = rows.select(pl.all_horizontal(within)).to_series()
+        rows = tally.keep(rows, mask, "left_out_caption_length")
+    if asked.languages:
+        written = language.languages(rows["caption"], rows["language"])
+        rows = tally.keep(rows, written.is_in(list(asked.languages)), "left_out_caption_language")
+    return rows
+
+
 def _has_any(rows: pl.DataFrame, wanted: list[str]) -> pl.Series:
     return rows.select(pl.col("concepts").list.set_intersection(pl.lit(wanted)).list.len() > 0).to_series()
 
 
 def _first_of_group(lake: Lake, recipe: Recipe, selected: pl.DataFrame) -> pl.Series:
-    """Which samples stand for their duplicate group: those of the image with most pixels, the lowest id among equals.
-
-    Panels go with the image that they were cut from: all that are left of one, or none.
-    """
+    """Which samples stand for their duplicate group; panels go with the image that they were cut from."""
     if recipe.dedup == "none":
         return pl.repeat(value=True, n=selected.height, eager=True)
-    images = selected.select("media_id", "area", "digest").unique("media_id")
     if recipe.dedup == "near":
         groups = lake.read_lazy(DUPLICATES, None).select("media_id", "group").collect()
-        images = images.join(groups, on="media_id", how="left")
-        images = images.with_columns(pl.col("group").fill_null(pl.col("media_id")).alias("digest"))
-    best = images.sort("digest", "area", "media_id", descending=[False, True, False])
-    return selected["media_id"].is_in(best.unique("digest", keep="first", maintain_order=True)["media_id"].implode())
+        return quotas.first_of_group(selected, groups)
+    return quotas.first_of(selected["digest"], selected)
 
 
 def split(lake: Lake, recipe: Recipe, selected: pl.DataFrame, tally: Tally) -> tuple[pl.DataFrame, splits.Split]:
-    """The samples with their split; weights hold in training alone."""
-    known = lake.manifest(DUPLICATES, None) is not None
-    duplicates = lake.read(DUPLICATES, None) if known else DUPLICATES.empty()
-    split = splits.assign(selected, duplicates, recipe.splits)
+    """The samples with their split; weights hold in training alone.
+
+    Raises:
+        StoreError: ``held_out`` is not there, or does not fit the duplicates.
+    """
+    ties = splits.tie(lake.read(DUPLICATES, None))
+    split = splits.assign(selected, ties, held_of(lake), recipe.splits)
     selected = selected.with_columns(split.names.alias("split"))
     selected = tally.keep(selected, selected["split"].is_not_null(), "left_out_widespread")
     training = pl.col("split") == splits.TRAIN

@@ -51,6 +51,7 @@ from biomedica_assets.lib.tables.models import (
     DUPLICATES,
     EVALUATION_MATCHES,
     F64,
+    HELD_OUT,
     IMAGE_FINGERPRINTS,
     IMAGE_VIEWS,
     LEADERBOARD,
@@ -100,6 +101,7 @@ from biomedica_assets.lib.tables.vectors import (
     EMBEDDINGS,
     MAP_LANDMARKS,
     NEIGHBOURS,
+    PAIR_SCORES,
 )
 
 ALL: tuple[Table, ...] = (
@@ -124,6 +126,7 @@ ALL: tuple[Table, ...] = (
     EMBEDDINGS,
     EMBEDDING_SHELF,
     NEIGHBOURS,
+    PAIR_SCORES,
     CLUSTER_MODEL,
     CLUSTERS,
     MAP_LANDMARKS,
@@ -164,6 +167,7 @@ ALL: tuple[Table, ...] = (
     SAMPLE_SHELF,
     DUPLICATES,
     EVALUATION_MATCHES,
+    HELD_OUT,
     RECIPE,
     CHECKPOINTS,
     PUBMED_RECORDS,
@@ -204,6 +208,7 @@ __all__ = [
     "FIGURES",
     "FIGURE_LABELS",
     "GRAPHICS",
+    "HELD_OUT",
     "IMAGES",
     "IMAGE_FINGERPRINTS",
     "IMAGE_VIEWS",
@@ -224,6 +229,7 @@ __all__ = [
     "NEIGHBOURS",
     "NOTICE_SHELF",
     "ONLY_RELEASED",
+    "PAIR_SCORES",
     "PANELS",
     "PANEL_BOXES",
     "PANEL_SHARDS",

@@ -178,7 +178,7 @@ SAMPLE_SHELF = Table(
     ("chunk", "table"),
     (
         _c("chunk", S, "chunk"),
-        _c("table", S, "table of the chunk: shards, images, figures, captions, articles or figure_labels"),
+        _c("table", S, "table of the chunk that recipes may read"),
         _c("data_version", S, "digest of its content"),
         _c("rows", I64, "its rows"),
     ),
@@ -223,6 +223,25 @@ EVALUATION_MATCHES = Table(
         _c("orientation", I32, "how the task's image is turned: quarter turns, 4 more for the mirror image"),
         _c("score", F32, "how well their structure agrees where it is altered, 0..1; null if it is not", null=True),
         _c("place", PLACE, "x0, y0, x1, y1 of what shows it, as shares of width and height; null: whole", null=True),
+    ),
+)
+
+HELD_OUT = Table(
+    "held_out",
+    "The pictures that no recipe trains on: every recipe's checkpoints are scored on all of them.",
+    "none",
+    ("media_id",),
+    (
+        _c("media_id", S, "image, one of each group of duplicates", src="shards.media_id duplicates.group"),
+        _c("sample_key", S, "key of its sample", src="shards.sample_key"),
+        _c("article_id", S, "PMC123.1", src="shards.article_id"),
+        _c(
+            "concept",
+            S,
+            "the rarest of its top concepts that are sure enough; null without",
+            null=True,
+            src="figure_labels.global",
+        ),
     ),
 )
 

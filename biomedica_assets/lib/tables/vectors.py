@@ -45,6 +45,19 @@ NEIGHBOURS = Table(
     ),
 )
 
+PAIR_SCORES = Table(
+    "pair_scores",
+    "How well each picture fits its caption, as a CLIP model sees it; empty where no model is set.",
+    "chunk",
+    ("media_id",),
+    (
+        _c("media_id", S, "image", src="images.media_id"),
+        _c("score", F32, "cosine of picture and caption, four decimals", src="images.path captions.caption"),
+        _c("model", S, "model that scored"),
+        _c("model_digest", S, "digest of its weights, precision and preprocessing"),
+    ),
+)
+
 CLUSTER_MODEL = Table(
     "cluster_model",
     "One row per cluster of the global model (PCA and k-means); the model file lies beside it.",

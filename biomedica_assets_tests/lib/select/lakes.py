@@ -13,7 +13,9 @@ from typing import Any
 import polars as pl
 
 from biomedica_assets.lib.chunks import shelf_of_chunk
+from biomedica_assets.lib.select.held_out import build_held_out
 from biomedica_assets.lib.select.shelves import build_sample_shelf
+from biomedica_assets.lib.select.splits import Held
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.store.manifest import FileEntry
 from biomedica_assets.lib.tables import (
@@ -99,7 +101,10 @@ def write_shard(lake: Lake, path: str, samples: Sequence[Sample]) -> tuple[FileE
     return file_entry(lake, target), where
 
 
-def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True) -> Lake:
+HELD = Held(0.05, 0)
+
+
+def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True, held: Held = HELD) -> Lake:
     """A lake with everything that a recipe reads."""
     lake = Lake(root)
     for chunk in sorted({sample.chunk for sample in samples}):
@@ -138,6 +143,8 @@ def make_lake(root: Path, samples: Sequence[Sample], *, labels: bool = True) -> 
     publish(lake, TAXONOMY, None, TAXONOMY_ROWS)
     publish(lake, DUPLICATES, None, [])
     publish(lake, EVALUATION_MATCHES, None, [])
+    if samples:
+        build_held_out(lake, held)
     return lake
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from biomedica_assets.lib.select import quotas, splits
 from biomedica_assets.lib.select.definition import Splits
+from biomedica_assets.lib.select.splits import Held
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.floats(0.01, 1))
@@ -72,7 +73,7 @@ def _groups(*rows: tuple[str, str, str]) -> pl.DataFrame:
 def test_articles_that_share_a_picture_share_a_split(articles: list[int], shared: list[tuple[int, int]]) -> None:
     samples = _samples(*(f"PMC{n}.1" for n in articles))
     groups = _groups(*((f"d{i}", f"PMC{a}.1", f"g{g}") for i, (a, g) in enumerate(shared)))
-    found = splits.assign(samples, groups, Splits(validation=0.3, test=0.3)).names
+    found = splits.assign(samples, splits.tie(groups), Held(0.3, 0), Splits(validation=0.4)).names
     of_article: dict[int, str] = dict(zip(articles, found, strict=True))
     assert all(of_article[a] == s for a, s in zip(articles, found, strict=True))
     for a, g in shared:
@@ -93,36 +94,41 @@ def test_a_panel_and_its_picture_never_lie_on_two_sides(
     groups = _groups(*{(f"m{i}", f"PMC{pictures[i][0]}.1", f"g{g}") for i, g in shared if i < len(pictures)})
     cut = [(f"m{i}", f"PMC{article}.1") for i, (article, panels) in enumerate(pictures) for _ in panels]
     panels = pl.DataFrame(cut, schema={"media_id": pl.String, "article_id": pl.String}, orient="row")
-    rules = Splits(validation=0.3, test=0.3, seed=seed)
-    whole = splits.assign(_samples(*(f"PMC{article}.1" for article, _ in pictures)), groups, rules).names
-    of_panels = splits.assign(panels, groups, rules).names
+    held, rules, ties = Held(0.3, seed), Splits(validation=0.4, seed=seed), splits.tie(groups)
+    whole = splits.assign(_samples(*(f"PMC{article}.1" for article, _ in pictures)), ties, held, rules).names
+    of_panels = splits.assign(panels, ties, held, rules).names
     for media_id, side in zip(panels["media_id"], of_panels, strict=True):
         assert side == whole[int(media_id[1:])]
 
 
 def test_versions_of_an_article_share_a_split() -> None:
     samples = _samples(*(f"PMC{n}.{v}" for n in range(1, 60) for v in (1, 2)))
-    found = splits.assign(samples, _groups(), Splits(validation=0.3, test=0.3)).names.to_list()
+    found = splits.assign(samples, splits.tie(_groups()), Held(0.3, 0), Splits(validation=0.4)).names.to_list()
     assert found[::2] == found[1::2]
 
 
 def test_other_articles_do_not_move_a_split() -> None:
     """A growing corpus, and another recipe, keep the held-out articles."""
-    few = splits.assign(_samples(*(f"PMC{n}.1" for n in range(1, 100, 3))), _groups(), Splits()).names
-    many = splits.assign(_samples(*(f"PMC{n}.1" for n in range(1, 100))), _groups(), Splits()).names
+    few = splits.assign(
+        _samples(*(f"PMC{n}.1" for n in range(1, 100, 3))), splits.tie(_groups()), Held(0.05, 0), Splits()
+    ).names
+    many = splits.assign(
+        _samples(*(f"PMC{n}.1" for n in range(1, 100))), splits.tie(_groups()), Held(0.05, 0), Splits()
+    ).names
     assert few.to_list() == many.to_list()[::3]
 
 
 def test_shares_are_met() -> None:
-    found = splits.assign(_samples(*(f"PMC{n}.1" for n in range(20_000))), _groups(), Splits(validation=0.1, test=0.2))
+    samples = _samples(*(f"PMC{n}.1" for n in range(20_000)))
+    found = splits.assign(samples, splits.tie(_groups()), Held(0.2, 0), Splits(validation=0.125))
     counts = dict(found.names.value_counts().iter_rows())
     assert counts["test"] == pytest.approx(4000, rel=0.05)
-    assert counts["validation"] == pytest.approx(2000, rel=0.08)
+    assert counts["validation"] == pytest.approx(2000, rel=0.08), "of the others"
 
 
 def test_a_picture_in_very_many_articles_ties_none_and_trains_only() -> None:
     articles = [f"PMC{n}.1" for n in range(1, 200)]
     groups = _groups(*((f"m{n}", article, "logo") for n, article in enumerate(articles)))
-    found = splits.assign(_samples(*articles), groups, Splits(validation=0.3, test=0.3))
+    found = splits.assign(_samples(*articles), splits.tie(groups), Held(0.3, 0), Splits(validation=0.4))
     assert found.largest == 1
     assert set(found.names) == {"train", None}

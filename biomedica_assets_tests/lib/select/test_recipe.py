@@ -12,7 +12,9 @@ from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import catalog_view, definition
 from biomedica_assets.lib.select.definition import Recipe, RecipeError
+from biomedica_assets.lib.select.held_out import build_held_out
 from biomedica_assets.lib.select.recipe import build_recipe
+from biomedica_assets.lib.select.splits import Held
 from biomedica_assets.lib.store import catalog
 from biomedica_assets.lib.store.lake import Lake
 from biomedica_assets.lib.stream import index as stream_index
@@ -75,14 +77,15 @@ def test_what_is_asked_for_is_selected(lake: Lake, text: str, expected: set[int]
 
 
 def test_balance_caps_every_concept_alike_and_keeps_small_ones_whole(lake: Lake) -> None:
-    report = build(lake, "{concepts: {balance: 0.6}, splits: {validation: 0, test: 0}}")
+    report = build(lake, "concepts: {balance: 0.6}")
     counts = Counter(lake.read(RECIPE, "r")["concept"])
     assert counts == {MICRO: 15, PLOT: 18}
     assert (report.metrics["left_out_unlabelled"], report.metrics["left_out_cap"]) == (4, 22)
 
 
 def test_caps_and_weights_take_names_and_hold(lake: Lake) -> None:
-    build(lake, "{concepts: {caps: {chart: 10}, weights: {microscopy: 2}}, splits: {validation: 0, test: 0}}")
+    build_held_out(lake, Held(0, 0))
+    build(lake, "{concepts: {caps: {chart: 10}, weights: {microscopy: 2}}, splits: {validation: 0}}")
     frame = lake.read(RECIPE, "r")
     assert Counter(frame["concept"]) == {PLOT: 10, MICRO: 15, None: 4}
     assert set(frame.filter(concept=MICRO)["repeat"]) == {2}
@@ -90,7 +93,8 @@ def test_caps_and_weights_take_names_and_hold(lake: Lake) -> None:
 
 
 def test_weights_leave_held_out_splits_alone(lake: Lake) -> None:
-    build(lake, "{concepts: {weights: {chart: 0, microscopy: 2}}, splits: {validation: 0.3, test: 0.3}}")
+    build_held_out(lake, Held(0.3, 0))
+    build(lake, "{concepts: {weights: {chart: 0, microscopy: 2}}, splits: {validation: 0.4}}")
     frame = lake.read(RECIPE, "r")
     held_out, train = frame.filter(frame["split"] != "train"), frame.filter(split="train")
     assert set(held_out["repeat"]) == {1}
@@ -105,7 +109,8 @@ def _streamed(lake: Lake, split: str, of: int = 3, name: str = "r") -> list[str]
 
 
 def test_the_stream_of_each_split_is_the_list(lake: Lake) -> None:
-    build(lake, "splits: {validation: 0.2, test: 0.2}")
+    build_held_out(lake, Held(0.2, 0))
+    build(lake, "splits: {validation: 0.2}")
     frame = lake.read(RECIPE, "r")
     for split in ("train", "validation", "test"):
         assert sorted(_streamed(lake, split)) == sorted(frame.filter(split=split)["sample_key"])
@@ -119,6 +124,9 @@ def test_one_of_each_duplicate_group_stays_the_largest(tmp_path: Path) -> None:
     lake = make_lake(tmp_path, samples)
     rows = [{"media_id": f"m000{n}", "article_id": f"PMC{n}.1", "group": "m0001"} for n in (1, 2, 3)]
     publish(lake, DUPLICATES, None, rows)
+    with pytest.raises(StoreError, match="held_out was chosen by other duplicates"):
+        build(lake)
+    build_held_out(lake, Held(0, 0))
     build(lake)
     assert selected(lake) == {2, 4, 5}, "near takes the groups of the table"
     build(lake, "dedup: bytes")
@@ -184,7 +192,7 @@ def test_shipped_recipes_build_and_show_what_they_took(lake: Lake, name: str) ->
     assert manifest is not None
     assert manifest.config == recipe.model_dump(mode="json")
     assert set(manifest.inputs) == {
-        *("sample_shelf@PMC000", "sample_shelf@PMC001", "duplicates", "evaluation_matches", "taxonomy")
+        *("sample_shelf@PMC000", "sample_shelf@PMC001", "duplicates", "evaluation_matches", "held_out", "taxonomy")
     }
 
 

@@ -16,8 +16,10 @@ from biomedica_assets.lib.panels import stage as cutting
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import definition
 from biomedica_assets.lib.select.definition import RecipeError
+from biomedica_assets.lib.select.held_out import build_held_out
 from biomedica_assets.lib.select.recipe import build_recipe
 from biomedica_assets.lib.select.shelves import build_sample_shelf
+from biomedica_assets.lib.select.splits import Held
 from biomedica_assets.lib.shards import panels
 from biomedica_assets.lib.shards.config import PanelConfig, ShardConfig
 from biomedica_assets.lib.shards.stage import build_shards
@@ -80,6 +82,7 @@ def recipe(lake: Lake, text: str) -> Report:
         if lake.manifest(table, None) is None:
             publish(lake, table, None, [])
     build_sample_shelf(lake, "PMC000")
+    build_held_out(lake, Held(0, 0))
     return build_recipe(lake, "r", definition.parse(text, "r"), write_index=stream_index.write)
 
 
@@ -129,7 +132,7 @@ def test_small_panels_are_refused(lake):
 
 def test_a_recipe_of_panels_streams_panels_and_single_pictures(lake):
     crop(lake)
-    report = recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    report = recipe(lake, "{unit: panel, splits: {validation: 0}}")
     assert report.metrics["left_out_compound"] == 3
     assert report.metrics["considered"] == 8
     index = Index(find_index(lake.root, "r"))
@@ -155,7 +158,7 @@ def test_panels_that_are_tied_too_loosely_are_left_out(tmp_path, pictures):
     world.add("f2", [sides], caption="Left: dose. Right: response.", article_id="PMC8.1")
     lake = shards_of(world)
     crop(lake)
-    report = recipe(lake, "{unit: panel, min_link_score: 0.6, splits: {validation: 0, test: 0}}")
+    report = recipe(lake, "{unit: panel, min_link_score: 0.6, splits: {validation: 0}}")
     assert report.metrics["left_out_link_score"] == 2
     assert lake.read(RECIPE, "r")["media_id"].unique().to_list() == ["f1-0"]
 
@@ -164,7 +167,7 @@ def test_of_pictures_that_are_the_same_one_keeps_all_its_panels(lake):
     crop(lake)
     same = {"group": "f1-0", "match": "pixels", "distance": 0, "group_size": 2}
     publish(lake, DUPLICATES, None, [{"media_id": m, "article_id": "PMC7.1", **same} for m in ("f1-0", "f2-0")])
-    report = recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    report = recipe(lake, "{unit: panel, splits: {validation: 0}}")
     assert report.metrics["left_out_duplicate"] == 2
     assert sorted(lake.read(RECIPE, "r")["sample_key"]) == ["f1-0-p00", "f1-0-p01", "f3-0"]
 
@@ -172,7 +175,7 @@ def test_of_pictures_that_are_the_same_one_keeps_all_its_panels(lake):
 def test_a_test_image_takes_its_panels_along(lake):
     crop(lake)
     publish(lake, EVALUATION_MATCHES, None, [{"media_id": "f1-0", "task": "t", "item": "i"}])
-    report = recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    report = recipe(lake, "{unit: panel, splits: {validation: 0}}")
     assert sorted(lake.read(RECIPE, "r")["sample_key"]) == ["f2-0-p00", "f2-0-p01", "f3-0"]
     assert report.metrics["left_out_evaluation"] == 2
 
