@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from biomedica_assets.lib.demo.draw.compound import Compound, compound
 from biomedica_assets.lib.panels.find import find_panels
 from biomedica_assets.lib.panels.layout import grounds, regions_by_gutters
-from biomedica_assets.lib.panels.score import Found, average_precision, box_f1, matches
+from biomedica_assets.lib.panels.score import Found, average_precision, box_f1, in_order, matches
 
 
 def main() -> None:
@@ -61,14 +61,11 @@ def _print(name: str, figures: list[Compound], found: list[list[Found]], cost: f
     truths = [figure.boxes for figure in figures]
     exact = np.mean([len(f) == len(t) for f, t in zip(found, truths, strict=True)])
     lettered = [i for i, figure in enumerate(figures) if figure.labels[0] is not None]
-    right = total = ordered = 0
+    right = total = 0
     for i in lettered:
         pairs = matches(found[i], truths[i], 0.5)
         right += sum(found[i][a].label == figures[i].labels[b] for a, b in pairs)
         total += len(truths[i])
-    for f, t in zip(found, truths, strict=True):
-        pairs = matches(f, t, 0.5)
-        ordered += [b for _, b in sorted(pairs)] == sorted(b for _, b in pairs)
     print(f"{name}:")
     print(
         f"  mAP@0.5 {average_precision(found, truths, 0.5):.3f}  mAP@0.75 {average_precision(found, truths, 0.75):.3f}"
@@ -76,7 +73,7 @@ def _print(name: str, figures: list[Compound], found: list[list[Found]], cost: f
     print(
         f"  F1@0.5 {box_f1(found, truths, 0.5):.3f}  F1@0.75 {box_f1(found, truths, 0.75):.3f}  exact count {exact:.3f}"
     )
-    print(f"  order {ordered / len(truths):.3f}  letters {right / max(1, total):.3f}")
+    print(f"  order {in_order(found, truths):.3f}  letters {right / max(1, total):.3f}")
     print(f"  {cost * 1e3:.0f} ms CPU a picture, {cost / decoding:.1f} x decoding")
     for gutter in sorted({figure.gutter for figure in figures}):
         some = [i for i, figure in enumerate(figures) if figure.gutter == gutter]

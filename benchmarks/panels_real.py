@@ -4,9 +4,9 @@
 
 The figures, and how they were checked, are ``biomedica_assets_tests/lib/panels/real_figures.json``; the pictures lie in
 ``../shared/corpus``. Prints for our panels, for the layout rules alone (no letters read, no caption) and for the
-simplest baseline (white gutters): F1 of boxes at 0.5 and 0.75 IoU, exact count, links. Then F1 of sub-captions: ours,
-and a cut at every bracketed letter. Figures of the fold "test" were looked at by whoever drew their boxes, and by
-nobody while the method was tuned.
+simplest baseline (white gutters): F1 of boxes at 0.5 and 0.75 IoU, exact count, order (of those with several panels),
+links. Then F1 of sub-captions: ours, and a cut at every bracketed letter. Figures of the fold "test" were looked at by
+whoever drew their boxes, and by nobody while the method was tuned.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from biomedica_assets.lib.panels.score import (
     average_precision,
     box_f1,
     exact_count,
+    in_order,
     links_right,
     named_spans,
     set_f1,
@@ -123,6 +124,7 @@ def _panels(
     print(f"{name}:")
     print(f"  F1@0.5 {box_f1(found, truths, 0.5):.3f}  F1@0.75 {box_f1(found, truths, 0.75):.3f}", end="")
     print(f"  mAP@0.5 {average_precision(found, truths, 0.5):.3f}", end="")
+    print(f"  order {in_order([found[i] for i in several], [truths[i] for i in several]):.3f}", end="")
     print(f"  exact count {exact_count(found, truths):.3f}", end="")
     counts = exact_count([found[i] for i in several], [truths[i] for i in several])
     print(f" (of several {counts:.3f})  links {right}/{total} = {right / max(1, total):.3f}  {cost * 1e3:.0f} ms")

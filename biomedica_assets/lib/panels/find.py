@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from biomedica_assets.lib.panels.grid import boxes_of, grid_of
 from biomedica_assets.lib.panels.labels import PLACE, kind_of
 from biomedica_assets.lib.panels.layout import (
     Page,
@@ -26,12 +27,12 @@ from biomedica_assets.lib.panels.layout import (
 from biomedica_assets.lib.panels.letters import Letter, find_letters
 from biomedica_assets.lib.panels.subcaptions import subcaptions
 
-VERSION = "panel-boxes-1"
+VERSION = "panel-boxes-2"
 LETTER_SIDE = 1600  # pixels of the longer side at which letters are read; larger pictures are reduced
 QUICK_SIDE = 400
 LAYOUT_SIDE = 800  # and at which gutters are sought: a gutter of 1 % still has 8
 
-LETTERS, GUTTERS, WHOLE = "letters", "gutters", "whole"
+LETTERS, GUTTERS, GRID, WHOLE = "letters", "gutters", "grid", "whole"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Panel:
         label: its letter as read or, without letters, as the caption names the panel at its place; None if unknown.
         box: x0, y0, x1, y1 in pixels of the picture, half-open.
         score: 0..1, how sure the cuts and the letter are.
-        method: "letters" (cut so that each letter has a panel), "gutters", or "whole" (a single picture).
+        method: "letters" (cut so that each letter has a panel), "gutters", "grid" (a montage of like photographs), or
+            "whole" (a single picture).
     """
 
     label: str | None
@@ -77,7 +79,8 @@ def find_named(picture: Image.Image, told: Sequence[Sequence[str]]) -> list[Pane
     named = _single_letters(told)
     rgb = picture.convert("RGB")
     reading = _reduced(rgb, LETTER_SIDE)
-    letters = find_letters(np.asarray(reading.convert("L")), named)
+    gray = np.asarray(reading.convert("L"))
+    letters = find_letters(gray, named)
     layout = _reduced(rgb, LAYOUT_SIDE)
     pages = grounds(np.asarray(layout))
     shrunk = layout.width / reading.width
@@ -87,6 +90,10 @@ def find_named(picture: Image.Image, told: Sequence[Sequence[str]]) -> list[Pane
     regions, method = _weigh(pages, placed, named, cut)
     if method == GUTTERS and named and len(regions) == len(named):
         regions = [dataclasses.replace(r, label=label) for r, label in zip(regions, named, strict=True)]
+    if not named and not any(region.label for region in regions):
+        columns, rows, alike = grid_of(gray)
+        if columns * rows >= max(2, len(regions)):
+            return [Panel(None, box, round(alike, 3), GRID) for box in boxes_of(columns, rows, *picture.size)]
     if len(regions) < 2:
         return [Panel(None, (0, 0, picture.width, picture.height), 1.0, WHOLE)]
     grow = picture.width / layout.width

@@ -68,6 +68,15 @@ def exact_count(found: Sequence[Sequence[Found]], truths: Sequence[Sequence[Box]
     return sum(len(f) == len(t) for f, t in zip(found, truths, strict=True)) / max(1, len(truths))
 
 
+def in_order(found: Sequence[Sequence[Found]], truths: Sequence[Sequence[Box]]) -> float:
+    """Share of the pictures on which panels that were found, at an IoU of at least 0.5, stand in the right order."""
+    right = 0
+    for f, t in zip(found, truths, strict=True):
+        places = [j for _, j in sorted(matches(f, t, 0.5))]
+        right += places == sorted(places)
+    return right / max(1, len(truths))
+
+
 Named = tuple[tuple[str, ...], int, int]  # labels, start, stop: a span of a caption that speaks of these panels
 
 

@@ -86,7 +86,7 @@ PANEL_FIELDS: tuple[Field, ...] = (
     Field("panel_y0", "integer", "upper edge"),
     Field("panel_x1", "integer", "one past the right edge"),
     Field("panel_y1", "integer", "one past the lower edge"),
-    Field("panel_method", "string", "how it was found: letters or gutters"),
+    Field("panel_method", "string", "how it was found: letters, gutters or grid"),
     Field("panel_link_score", "number", "how far it is sure that the text speaks of it, 0..1"),
 )
 """What the record of a panel has beside ``FIELDS``; what is measured there is then the panel, cropped."""

@@ -59,7 +59,7 @@ PANEL_BOXES = Table(
         _c("x1", I32, "one past the right edge"),
         _c("y1", I32, "one past the lower edge"),
         _c("score", F32, "how sure cuts and letter are, 0..1; no probability"),
-        _c("method", S, "letters (cut so that each letter has a panel), gutters, or whole (a single picture)"),
+        _c("method", S, "letters (cut so that each letter has a panel), gutters, grid (a montage), or whole (single)"),
         _c(
             "parts",
             pl.List(pl.Int32()),

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from biomedica_assets.lib.demo.draw import draw
 from biomedica_assets.lib.demo.draw.compound import compound
 from biomedica_assets.lib.panels.align import align
-from biomedica_assets.lib.panels.find import GUTTERS, LETTERS, WHOLE, find_panels
+from biomedica_assets.lib.panels.find import GRID, GUTTERS, LETTERS, WHOLE, find_panels
 from biomedica_assets.lib.panels.jsonl import print_panels
 from biomedica_assets.lib.panels.letters import find_letters
 from biomedica_assets.lib.panels.score import Found, average_precision, box_f1, iou, matches
@@ -55,6 +55,35 @@ def test_photographs_that_touch_are_parted_at_their_seam():
     assert [panel.label for panel in found] == ["A", "B"]
     assert abs(found[0].box[2] - 300) <= 4
     assert abs(found[1].box[0] - 300) <= 4
+
+
+def montage(columns: int, rows: int, side: int = 120, ground: int = 3) -> Image.Image:
+    """Photographs of like things that touch; the paper of each is ``ground`` levels lighter than the last but one."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:side, :side]
+    page = np.zeros((rows * side, columns * side))
+    for row in range(rows):
+        for column in range(columns):
+            wide, high = rng.uniform(0.25, 0.32), rng.uniform(0.32, 0.4)
+            thing = ((x - side / 2) / (wide * side)) ** 2 + ((y - side / 2) / (high * side)) ** 2 < 1
+            cell = np.where(thing, 90 + 20 * rng.random(), 240 + ground * ((row + column) % 2))
+            page[row * side : (row + 1) * side, column * side : (column + 1) * side] = cell
+    noisy = page + rng.normal(0, 2, page.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(3, 1), (5, 3), (4, 4)])
+def test_like_photographs_without_a_gutter_are_a_grid(columns, rows):
+    found = find_panels(montage(columns, rows))
+    assert {panel.method for panel in found} == {GRID}
+    assert [panel.box for panel in found] == [
+        (120 * c, 120 * r, 120 * (c + 1), 120 * (r + 1)) for r in range(rows) for c in range(columns)
+    ]
+
+
+def test_things_in_a_row_on_one_ground_are_no_grid():
+    """Where the ground does not change between them it is one photograph of several things."""
+    assert GRID not in {panel.method for panel in find_panels(montage(4, 1, ground=0))}
 
 
 def test_the_caption_says_how_many_parts_to_cut():

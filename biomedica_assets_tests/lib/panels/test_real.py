@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from biomedica_assets.lib.panels.score import Found, exact_count, links_right, named_spans, set_f1
+from biomedica_assets.lib.panels.find import find_panels
+from biomedica_assets.lib.panels.score import Found, box_f1, exact_count, links_right, named_spans, set_f1
 from biomedica_assets.lib.panels.subcaptions import subcaptions
 from biomedica_assets_tests.lib.panels.real import MIRROR, Caption, Figure, digest, figures, other_captions
 
@@ -64,6 +65,21 @@ def test_spans_of_captions_of_checked_figures_are_exact(fold, least):
 @here
 def test_spans_of_captions_of_other_articles_are_exact():
     assert spans_f1(other_captions()) >= 0.9
+
+
+@pytest.mark.full  # about 140 pictures
+@pytest.mark.corpus
+@here
+@pytest.mark.parametrize(("fold", "counted", "boxes"), [("dev", 0.81, 0.8), ("test", 0.93, 0.86)])
+def test_panels_of_checked_figures_are_found_as_well_as_recorded(fold, counted, boxes):
+    some = [figure for figure in figures(fold) if figure.kind != "unclear"]
+    found = [
+        [Found(panel.box, panel.label, panel.score) for panel in find_panels(figure.picture(), figure.caption)]
+        for figure in some
+    ]
+    truths = [figure.boxes for figure in some]
+    assert exact_count(found, truths) >= counted
+    assert box_f1(found, truths, 0.5) >= boxes
 
 
 @pytest.mark.corpus
