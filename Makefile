@@ -10,7 +10,7 @@ PORT ?= 3000
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,faiss]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[graph,dev,faiss]'
 	@touch $@
 
 demo: $(VENV)/.ready ## invent a PubMed Central and materialise the whole graph from it

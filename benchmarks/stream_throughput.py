@@ -140,6 +140,7 @@ class Files(socketserver.StreamRequestHandler):
     """Whole files and ranges of them, by sendfile; reads of a request only what it needs, to be no bottleneck."""
 
     root: Path
+    delay = 0.0
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
@@ -154,9 +155,14 @@ class Files(socketserver.StreamRequestHandler):
                 low, high = (int(wanted[1]), int(wanted[2]) + 1) if wanted else (0, size)
                 head = f"HTTP/1.1 {206 if wanted else 200} OK\r\nContent-Length: {high - low}\r\n"
                 head += f"Content-Range: bytes {low}-{high - 1}/{size}\r\n\r\n"
+                time.sleep(self.delay)
+                self.answered(high - low)
                 self.connection.sendall(head.encode())
                 while low < high:
                     low += os.sendfile(self.connection.fileno(), handle.fileno(), low, high - low)
+
+    def answered(self, size: int) -> None:
+        """Told of every answer and the bytes of its body."""
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -97,6 +97,7 @@ def shard_config(settings: Settings) -> ShardConfig:
         max_samples=settings.shard_samples,
         max_bytes=settings.shard_bytes,
         license_groups=settings.license_groups,
+        invented=settings.invented,
     )
 
 

@@ -70,7 +70,7 @@ def _selected(*given: Any) -> Path:
 
 def _bucket(place: str, in_flight: int) -> Any:
     """Where pictures are that a release does not hold."""
-    from biomedica_assets.lib.dataset.afar import open_bucket
+    from biomedica_assets.lib.dataset.pictures import open_bucket
 
     return open_bucket(place, in_flight)
 

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from biomedica_assets.cli.options import ShowVersion, amount, hours, natural, port, positive
+from biomedica_assets.lib.errors import PermanentFailure
 
 _JOBS = "partitions made side by side (default: the setting jobs, which asks cores and memory)"
 _KEEP_GOING = "go on with an asset that failed in three partitions in the same way"
@@ -57,12 +58,20 @@ def _add(
     def call(arguments: argparse.Namespace) -> int:
         import importlib
 
-        if on_data:
-            from biomedica_assets import settings
-
-            settings.require_data(settings.load(data_dir=arguments.data_dir))
         module, _, function = run.partition(".")
-        return getattr(importlib.import_module(f"biomedica_assets.commands.{module}"), function)(arguments)
+        try:
+            if on_data:
+                from biomedica_assets import settings
+
+                settings.require_data(settings.load(data_dir=arguments.data_dir))
+            return getattr(importlib.import_module(f"biomedica_assets.commands.{module}"), function)(arguments)
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("biomedica_assets"):
+                raise
+            raise PermanentFailure(
+                f"`biomedica {name}` needs more than what reads releases (no module named {error.name}): "
+                "pip install 'biomedica-assets[graph]'"
+            ) from error
 
     command.set_defaults(run=call)
     return command

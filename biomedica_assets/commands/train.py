@@ -11,9 +11,9 @@ import rich.console
 from biomedica_assets import composition, configs, from_release, settings
 from biomedica_assets.console import bar
 from biomedica_assets.lib.clip import stage
-from biomedica_assets.lib.dataset.afar import open_bucket
+from biomedica_assets.lib.dataset.pictures import open_bucket
 from biomedica_assets.lib.store.lake import Lake
-from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
+from biomedica_assets.lib.stream.addresses import HUB, is_remote, place_of
 from biomedica_assets.lib.stream.virtual import Pictures
 from biomedica_assets.lib.tables import CHECKPOINTS
 
@@ -28,7 +28,7 @@ def train(arguments: argparse.Namespace) -> int:
     stats.unlink(missing_ok=True)
     release = from_release.Afar(
         given if remote else str(os.path.abspath(given)),  # noqa: PTH100 - a link is kept as it is
-        web_address(given, os.environ.get("HF_ENDPOINT") or HUB) if remote else given,
+        place_of(given, os.environ.get("HF_ENDPOINT") or HUB),
         stats,
         os.environ.get("HF_TOKEN") if given.startswith("hf://") else None,
         (arguments.cache.absolute(), arguments.cache_size) if arguments.cache else None,

@@ -29,6 +29,8 @@ from urllib.parse import urlsplit
 import psutil
 
 DISTRIBUTION = "biomedica-assets"
+EXTRA = "graph"
+"""Of the distribution: what makes the data. Without it only what reads is installed."""
 OLDEST, NEWEST = (3, 11), (3, 13)
 """Python versions that ``requires-python`` of pyproject.toml allows."""
 GIB = 1 << 30
@@ -105,7 +107,9 @@ def packages(requirements: Iterable[str] | None = None) -> Finding:
         try:
             requirements = importlib.metadata.requires(DISTRIBUTION) or ()
         except importlib.metadata.PackageNotFoundError:
-            return look("packages", f"{DISTRIBUTION} is not installed, only imported", "pip install --editable .")
+            return look(
+                "packages", f"{DISTRIBUTION} is not installed, only imported", "pip install --editable '.[graph]'"
+            )
     faults: list[str] = []
     n = 0
     for text in requirements:
@@ -113,7 +117,7 @@ def packages(requirements: Iterable[str] | None = None) -> Finding:
             wanted = Requirement(text)
         except InvalidRequirement:
             continue
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        if wanted.marker and not any(wanted.marker.evaluate({"extra": extra}) for extra in ("", EXTRA)):
             continue
         n += 1
         try:
@@ -127,7 +131,9 @@ def packages(requirements: Iterable[str] | None = None) -> Finding:
         return ok("packages", f"all {n} that are required")
     more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
     return broken(
-        "packages", "; ".join(faults[:3]) + more, f"pip install --upgrade {DISTRIBUTION}, or `make` in a checkout"
+        "packages",
+        "; ".join(faults[:3]) + more,
+        f"pip install --upgrade '{DISTRIBUTION}[{EXTRA}]', or `make` in a checkout",
     )
 
 

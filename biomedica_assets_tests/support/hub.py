@@ -95,6 +95,8 @@ class Hub:
     objects: dict[str, bytes] = dataclasses.field(default_factory=dict)
     requests: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     trouble: Trouble = lambda method, path, n: None
+    on_the_way: Callable[[str, int, bytes], bytes] = lambda path, start, data: data
+    """Makes of path, offset and bytes of an answer the bytes that arrive."""
     endpoint: str = ""
 
     @property
@@ -379,10 +381,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _send(self, data: bytes, headers: dict[str, str]) -> None:
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if span is None:
-            self._say(200, data, headers)
+            self._say(200, self.hub.on_the_way(self.path, 0, data), headers)
             return
         low, high = int(span[1]), min(int(span[2]) + 1 if span[2] else len(data), len(data))
-        self._say(206, data[low:high], headers | {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"})
+        self._say(
+            206,
+            self.hub.on_the_way(self.path, low, data[low:high]),
+            headers | {"Content-Range": f"bytes {low}-{high - 1}/{len(data)}"},
+        )
 
     def _say(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

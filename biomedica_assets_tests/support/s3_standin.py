@@ -1,6 +1,7 @@
 """A read-only S3 on loopback over a directory, which fails on request.
 
-GET and HEAD of objects, ListObjectsV2 with prefix, delimiter and continuation; path style, one bucket, no signatures.
+GET and HEAD of objects and of ranges of them, ListObjectsV2 with prefix, delimiter and continuation; path style, one
+bucket, which anyone may read unless it has ``accounts``: then objects are for signed addresses.
 Faults are planned per key: the first requests for it meet the faults in order, later ones are served well.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from aiohttp import web
+
+from biomedica_assets_tests.support.signatures import Account, refusal
 
 Fault = Literal["503", "500", "429", "403", "404", "hang", "reset", "truncate", "corrupt"]
 PAGE = 1000
@@ -29,23 +33,31 @@ class S3StandIn:
     Attributes:
         root: directory whose files are the objects; read anew for every request.
         bucket: name of the bucket.
-        faults: key -> faults of its next requests, consumed from the left; change it while the server runs. A listing
-            has the key ``?<prefix>`` and knows only faults with a status.
+        faults: key -> faults of its next requests, None for none, consumed from the left; change it while the server
+            runs. A listing has the key ``?<prefix>`` and knows only faults with a status.
         storm: fails a request with 503 when it says so; called with the number of requests now in flight.
         before: called with the key before an object is served, for example to change the object.
+        on_the_way: makes of key, offset and bytes the bytes that arrive.
         delay: seconds that every answer takes.
+        accounts: access key -> who may read; without any, everyone may.
+        region: said to those whose requests are of another.
+        refused: why requests were refused.
         requests: how often each key was asked for.
         most_in_flight: highest number of simultaneous requests seen.
     """
 
     root: Path
     bucket: str = "pmc-oa-opendata"
-    faults: dict[str, list[Fault]] = dataclasses.field(default_factory=dict)
+    faults: dict[str, list[Fault | None]] = dataclasses.field(default_factory=dict)
     storm: Callable[[int], bool] | None = None
     before: Callable[[str], None] | None = None
+    on_the_way: Callable[[str, int, bytes], bytes] = lambda key, start, data: data
     delay: float = 0.0
     requests: Counter[str] = dataclasses.field(default_factory=Counter)
     most_in_flight: int = 0
+    accounts: dict[str, Account] = dataclasses.field(default_factory=dict)
+    region: str = "us-east-1"
+    refused: Counter[str] = dataclasses.field(default_factory=Counter)
     endpoint: str = ""
 
     def __enter__(self) -> S3StandIn:
@@ -96,6 +108,10 @@ class S3StandIn:
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
+            if self.accounts and (no := self._refusal(request)) is not None:
+                self.refused[no] += 1
+                status = 400 if no == "AuthorizationQueryParametersError" else 403
+                return _error(status, no, {"x-amz-bucket-region": self.region})
             if self.storm and self.storm(self._in_flight):
                 await asyncio.sleep(0.002)
                 return _error(503, "SlowDown")
@@ -103,6 +119,12 @@ class S3StandIn:
             return await self._answer(request, key)
         finally:
             self._in_flight -= 1
+
+    def _refusal(self, request: web.Request) -> str | None:
+        said = request.query.get("X-Amz-Credential", f"//{self.region}").split("/")[2]
+        if said != self.region:
+            return "AuthorizationQueryParametersError"
+        return refusal(request.method, f"{self.endpoint}{request.raw_path}", self.accounts)
 
     async def _answer(self, request: web.Request, key: str) -> web.StreamResponse:
         fault = self.faults[key].pop(0) if self.faults.get(key) else None
@@ -119,8 +141,14 @@ class S3StandIn:
         headers = {"ETag": f'"{hashlib.md5(data).hexdigest()}"', "Last-Modified": "Fri, 20 Nov 2026 01:02:03 GMT"}
         if fault == "corrupt":
             data = bytes([data[0] ^ 1]) + data[1:]
+        status, whole, start = 200, len(data), 0
+        if span := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
+            start = int(span[1])
+            status, data = 206, data[start : int(span[2]) + 1]
+            headers["Content-Range"] = f"bytes {start}-{start + len(data) - 1}/{whole}"
+        data = self.on_the_way(key, start, data)
         if fault in {"truncate", "reset"}:
-            response = web.StreamResponse(headers={**headers, "Content-Length": str(len(data))})
+            response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(data))})
             await response.prepare(request)
             await response.write(data[: len(data) // 2])
             assert request.transport is not None
@@ -129,7 +157,7 @@ class S3StandIn:
             else:
                 request.transport.close()
             return response
-        return web.Response(body=data, headers=headers, content_type="binary/octet-stream")
+        return web.Response(status=status, body=data, headers=headers, content_type="binary/octet-stream")
 
     async def _list(self, request: web.Request) -> web.Response:
         query = request.query
@@ -168,5 +196,6 @@ class S3StandIn:
         return prefix + head + found if found else key
 
 
-def _error(status: int, code: str) -> web.Response:
-    return web.Response(status=status, text=f"<Error><Code>{code}</Code></Error>", content_type="application/xml")
+def _error(status: int, code: str, headers: dict[str, str] | None = None) -> web.Response:
+    text = f"<Error><Code>{code}</Code></Error>"
+    return web.Response(status=status, text=text, headers=headers, content_type="application/xml")

@@ -1,4 +1,4 @@
-"""Reading a release wherever it lies: columns of its tables, single rows, single files, pictures of PubMed Central.
+"""Reading a release wherever it lies: columns of its tables, single rows, single files.
 
 Belongs here: what stands between the files of a release, in a folder or behind HTTP, and Polars; by range, so that of a
 large table only the wanted columns and row groups come.
@@ -14,11 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from biomedica_assets.lib.pmc.source import PMC_BUCKET, KeyRefused, ObjectMissing, PmcSource, SourceError, open_source
 from biomedica_assets.lib.stream import afar
 from biomedica_assets.lib.stream.addresses import is_remote
 from biomedica_assets.lib.stream.failures import StreamError
-from biomedica_assets.lib.stream.pictures import Lost
 
 
 def read_columns(release: str, path: str, columns: Sequence[str] | None, token: str | None = None) -> pl.DataFrame:
@@ -84,46 +82,6 @@ def paths_of(told: Any, table: str, below: str = "") -> list[str]:
     """
     begin = f"data/{table}/{below}"
     return sorted(str(file["path"]) for file in told["files"] if str(file["path"]).startswith(begin))
-
-
-class Bucket:
-    """A source of articles as a stream asks it for pictures."""
-
-    def __init__(self, source: PmcSource) -> None:
-        """Args: source: the bucket, or a directory in its layout."""
-        self._source = source
-
-    @property
-    def location(self) -> str:
-        """For people."""
-        return self._source.location
-
-    def get(self, key: str) -> bytes | Lost:
-        """See ``lib.stream.pictures.Source``."""
-        try:
-            return self._source.get(key)
-        except (ObjectMissing, KeyRefused) as error:
-            return Lost(str(error))
-        except SourceError as error:
-            raise StreamError(f"{error}; start again when the source answers") from error
-
-
-def open_bucket(place: str, in_flight: int) -> Bucket:
-    """A bucket or a directory in its layout.
-
-    Args:
-        place: ``s3://bucket``, ``http(s)://endpoint/bucket`` of another S3, or a directory.
-        in_flight: connections that stay open.
-
-    Raises:
-        PermanentFailure: it is none of these.
-    """
-    if place.startswith(("http://", "https://")):
-        endpoint, _, bucket = place.rstrip("/").rpartition("/")
-        if "://" not in endpoint or endpoint.endswith("/") or not bucket:
-            raise StreamError(f"--source {place} names no bucket; give http(s)://host/bucket, or s3://{PMC_BUCKET}")
-        return Bucket(open_source(f"s3://{bucket}", endpoint=endpoint, concurrency=in_flight))
-    return Bucket(open_source(place, concurrency=in_flight))
 
 
 def parts(

@@ -149,7 +149,7 @@ class RecipeData:
         try:
             pictures = None
             if index.pictures == AT_SOURCE:
-                from biomedica_assets.lib.dataset.afar import open_bucket
+                from biomedica_assets.lib.dataset.pictures import open_bucket
 
                 pictures = Pictures(open=open_bucket)
             wanted = Selection(split=split, shard=reader, of=readers, epoch=epoch, shuffle=shuffle)

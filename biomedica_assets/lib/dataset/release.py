@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from biomedica_assets.lib.dataset.recipe import RecipeData
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.stream import afar as stream_afar
-from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
+from biomedica_assets.lib.stream.addresses import HUB, is_remote, place_of
 from biomedica_assets.lib.stream.failures import StreamError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Release:
         self.given = str(place)
         remote = is_remote(self.given)
         hub = os.environ.get("HF_ENDPOINT") or HUB
-        self.place = web_address(self.given, hub) if remote else str(Path(place).expanduser().absolute())
+        self.place = place_of(self.given, hub) if remote else str(Path(place).expanduser().absolute())
         """Where it is: a folder, or an ``http(s)://`` address."""
         self._token = os.environ.get("HF_TOKEN") if self.given.startswith("hf://") else None
         try:
@@ -203,12 +203,12 @@ class Release:
             PermanentFailure: no sample has this id.
             StreamError: its bytes cannot be had, or are not those of the release.
         """
-        from biomedica_assets.lib.dataset import afar
+        from biomedica_assets.lib.dataset.pictures import open_bucket
         from biomedica_assets.lib.stream.pictures import PMC, Lost
 
         row = self._row(image)
         if "key" in row:
-            found = afar.open_bucket(PMC, 1).get(row["key"])
+            found = open_bucket(PMC, 1).get(row["key"])
             if isinstance(found, Lost):
                 raise StreamError(f"{image}: {found.why}")
         else:

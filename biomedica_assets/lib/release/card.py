@@ -63,7 +63,7 @@ def write(
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701
     text = environment.from_string(template).render(
         header=yaml.safe_dump(_header(name, samples, files, invented), sort_keys=False, allow_unicode=True, width=120),
-        warning=_warning(release, invented=invented),
+        warning=f"**{told}**" if (told := warning(release, invented=invented)) else "",
         groups_of_pairs=sorted({f.path.split("/")[1] for f in files if f.kind == PAIRS}),
         recipes=sorted({Path(file.path).stem for file in files if file.kind == INDEX}),
         with_pictures=any(file.kind == "shard" for file in files),
@@ -105,12 +105,12 @@ def _contents(files: Sequence[ReleaseFile]) -> list[tuple[str, int, str]]:
     return found
 
 
-def _warning(release: Path, *, invented: bool) -> str:
+def warning(release: Path, *, invented: bool) -> str:
     """What a reader must know before all else; empty if there is nothing."""
     simulated = scan(release, FIGURE_LABELS).select(pl.col("simulated").any()).collect().item() or False
     said = ["the articles, figures and captions are invented"] if invented else []
     said += ["labels rest on simulated votes"] if simulated else []
-    return f"**Not for use as evidence: {' and '.join(said)}.**" if said else ""
+    return f"Not for use as evidence: {' and '.join(said)}." if said else ""
 
 
 def _header(name: str, samples: int, files: Sequence[ReleaseFile], invented: bool) -> dict[str, object]:

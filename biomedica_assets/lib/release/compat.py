@@ -21,6 +21,33 @@ JSON_FIELDS = (
     "article_citation", "article_license", "article_text",
 )  # fmt: skip
 FIELDS = (*MEMBERS, *JSON_FIELDS)
+_OTHERWISE: dict[str, dict[str, Any]] = {
+    **{
+        name: {"list": "string"}
+        for name in (
+            "image_primary_label", "image_secondary_label", "article_mesh_terms", "article_keywords",
+            "article_reference_ids", "article_reference_list", "article_subject",
+        )
+    },
+    "image_size": {"list": "int64"},
+    "image_set": {
+        "list": [
+            {"name": name, "dtype": "string"} for name in ("image_id", "image_file_name", "caption", "hash")
+        ]
+    },
+    # Its keys are names of images: no two samples have the same.
+    "image_context": {"dtype": "json"},
+    "article_reference_count": {"dtype": "int64"},
+}  # fmt: skip
+FEATURES: list[dict[str, Any]] = [
+    {"name": "jpg", "dtype": "image"},
+    {"name": "txt", "dtype": "string"},
+    {"name": "json", "struct": [{"name": n, **_OTHERWISE.get(n, {"dtype": "string"})} for n in JSON_FIELDS]},
+    {"name": "__key__", "dtype": "string"},
+    {"name": "__url__", "dtype": "string"},
+]
+"""Types of the fields, as the header of a Hugging Face card has them. Left to guess, ``datasets`` takes those of the
+first five samples and ends at the first value where those had null."""
 
 DIFFERENCES = """\
 # How this export differs from BIOMEDICA's data

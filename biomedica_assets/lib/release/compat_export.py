@@ -9,7 +9,9 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from PIL import Image, ImageChops
 
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
@@ -17,13 +19,14 @@ from biomedica_assets.lib.images.canonical import is_plain, open_canonical
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.release import compat
 from biomedica_assets.lib.release import manifest as manifests
+from biomedica_assets.lib.release.card import warning
 from biomedica_assets.lib.release.compat_rows import ShardRows, shard_rows
 from biomedica_assets.lib.release.copies import scan
 from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.tables import TAXONOMY
 
 STAGE = "biomedica-compat"
-NOTE, SUMMARY = "KNOWN_DIFFERENCES.md", "export.json"
+NOTE, SUMMARY, CARD = "KNOWN_DIFFERENCES.md", "export.json", "README.md"
 QUALITY = 95
 
 
@@ -75,6 +78,7 @@ def export_biomedica(release: Path, target: Path, progress: Progress = SILENT) -
     atomic.write_bytes(target / NOTE, compat.DIFFERENCES.encode())
     refused = tuple(reject for _, some in sorted(rejects.items()) for reject in some)
     found = Export(n_in, n_in - len(refused), encoded, refused, tuple(sorted(rejects)))
+    atomic.write_bytes(target / CARD, _card(release, manifest, found).encode())
     atomic.write_bytes(target / SUMMARY, _summary(manifest.version, found))
     return found
 
@@ -129,6 +133,57 @@ def _as_jpeg(data: bytes) -> bytes:
         picture = grey
     picture.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
+
+
+_BODY = """\
+# {name}, in the form of BIOMEDICA
+
+{warning}{samples:,} samples of release `{version}` as WebDataset tars, `<licence group>/<shard>.tar`: image (`jpg`),
+caption (`txt`) and a record (`json`) with the 25 other fields of BIOMEDICA, by their names and types. `{note}` says
+what differs from BIOMEDICA's own data; titles, authors and licences are in `ATTRIBUTION.csv` of the release.
+
+```python
+from datasets import load_dataset
+
+samples = load_dataset(EXPORT, split="train", streaming=True)  # EXPORT: this folder, or its name on the Hub
+first = next(iter(samples))
+print(first["txt"], first["json"]["article_license"])
+```
+
+`load_dataset(EXPORT, "{group}")` takes one licence group. The types of all fields are in the header of this file:
+``datasets`` takes them from there when it is given this folder, and guesses when it is given single tars.
+"""
+
+
+def _card(release: Path, manifest: manifests.ReleaseManifest, found: Export) -> str:
+    """A card whose header types every field, and whose first words are what a reader must know."""
+    groups = sorted({tar.partition("/")[0] for tar in found.tars})
+    files = [("all", "*/*.tar"), *((group, f"{group}/*.tar") for group in groups)]
+    header = {
+        "license": "other",
+        "license_name": "per-article",
+        "configs": [
+            {"config_name": name, **({"default": True} if name == "all" else {}),
+             "data_files": [{"split": "train", "path": path}]}
+            for name, path in files
+        ],
+        "dataset_info": [{"config_name": name, "features": compat.FEATURES} for name, _ in files],
+    }  # fmt: skip
+    warned = warning(release, invented=bool(manifest.settings.get("invented")))
+    body = _BODY.format(
+        name=manifest.name, warning=f"**{warned}**\n\n" if warned else "", samples=found.n_out,
+        version=manifest.version, note=NOTE, group=groups[0] if groups else "commercial",
+    )  # fmt: skip
+    # No anchors: the types are the same in each configuration, and readers of cards know no references.
+    return f"---\n{yaml.dump(header, Dumper=_Plain, sort_keys=False, width=120)}---\n\n{body}"
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        return True
 
 
 def _summary(version: str, found: Export) -> bytes:

@@ -40,17 +40,29 @@ _MEDIA = {"parquet": "application/x-parquet", "tar": "application/x-tar", "csv":
 
 
 def write(
-    release: Path, name: str, version: str, snapshot: str, files: Sequence[ReleaseFile], tables: Sequence[Table]
-) -> ReleaseFile:
-    """Write ``croissant.json`` for the files and tables of a release."""
+    release: Path, name: str, version: str, snapshot: str, files: Sequence[ReleaseFile], tables: Sequence[Table],
+    *, warning: str = "",
+) -> ReleaseFile:  # fmt: skip
+    """Write ``croissant.json`` for the files and tables of a release.
+
+    Args:
+        release: the folder.
+        name: of the dataset.
+        version: of the release.
+        snapshot: inventory it was made from.
+        files: of the release.
+        tables: that it has files of.
+        warning: what a reader must know before all else, as in the card; its description begins with it.
+    """
     with_rows = [PurePosixPath(file.path) for file in files if file.rows]
     whole = [t for t in tables if t is not RECIPE and any(path.match(files_of(t)) for path in with_rows)]
+    text = f"Figures and captions of the PubMed Central Open Access Subset, inventory {snapshot}."
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": name,
-        "description": f"Figures and captions of the PubMed Central Open Access Subset, inventory {snapshot}.",
+        "description": f"{warning} {text}".strip(),
         "license": "ATTRIBUTION.csv",
         "url": "https://pmc.ncbi.nlm.nih.gov/tools/openftlist/",
         "version": version,

@@ -78,7 +78,7 @@ from biomedica_assets.lib.tables import (
     Table,
 )
 
-VERSION = "release-8"
+VERSION = "release-9"
 FOLDER = "release"
 WHOLE: tuple[Table, ...] = (
     *(DUPLICATES, TAXONOMY, ANNOTATIONS, LABEL_AUDIT, LABEL_CALIBRATION, LABEL_CORRECTIONS, LABEL_TRUST),
@@ -331,7 +331,9 @@ def _fill(
     files.append(
         card.write(folder, config.name, version, snapshot, config.rules, found, files, invented=config.invented)
     )
-    files.append(croissant.write(folder, config.name, version, snapshot, files, papers.present(folder)))
+    warning = card.warning(folder, invented=config.invented)
+    tables = papers.present(folder)
+    files.append(croissant.write(folder, config.name, version, snapshot, files, tables, warning=warning))
     files.sort(key=lambda file: file.path)
     counts = Counter[str]()
     for file in files:

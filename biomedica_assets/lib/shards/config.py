@@ -22,6 +22,7 @@ class ShardConfig:
         license_groups: groups that may go into shards; the rest becomes rejects.
         max_mention_chars: most characters of citing paragraphs in one JSON record. Whole paragraphs, in document order,
             as long as they fit: BIOMEDICA put the full article into each sample and grew to 27 TB.
+        invented: whether the articles come from a generator; each record says so.
     """
 
     seed: int = 0
@@ -29,6 +30,7 @@ class ShardConfig:
     max_bytes: int = 2_000_000_000
     license_groups: tuple[str, ...] = ("commercial", "noncommercial")
     max_mention_chars: int = 8_000
+    invented: bool = False
 
     def __post_init__(self) -> None:
         if self.max_samples < 1 or self.max_bytes < 1 or self.max_mention_chars < 0:

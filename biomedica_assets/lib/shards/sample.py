@@ -77,6 +77,7 @@ FIELDS: tuple[Field, ...] = (
     Field("xml_md5", "string", "MD5 of the XML that was parsed"),
     Field("parser_version", "string", "version of the parser"),
     Field("images_version", "string", "version of the code that verified and measured the image"),
+    Field("invented", "boolean", "true if the article comes from a generator"),
 )
 
 PANEL_FIELDS: tuple[Field, ...] = (

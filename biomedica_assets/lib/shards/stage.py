@@ -21,7 +21,7 @@ from biomedica_assets.lib.store import atomic
 from biomedica_assets.lib.store.lake import Lake, file_entry
 from biomedica_assets.lib.tables import ARTICLES, CAPTIONS, FIGURES, IMAGES, MENTIONS, SHARDS
 
-VERSION = "shards-3"
+VERSION = "shards-4"
 
 # Member extension by format; the ones webdataset, datasets and open_clip know. open_clip_train reads jpg, png and webp.
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "gif": "gif", "tiff": "tif", "webp": "webp", "bmp": "bmp"}
@@ -185,6 +185,7 @@ def _choose(
                 "source_key": row["key"],
                 "source_href": row["href"],
                 "images_version": images_version,
+                "invented": config.invented,
             },
             mentions.get(row["figure_id"], ()),
             config.max_mention_chars,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from biomedica_assets.lib.stream import s3
 from biomedica_assets.lib.stream.failures import StreamError
 
 HUB = "https://huggingface.co"
@@ -13,8 +14,8 @@ def web_address(base: str, hub: str = HUB) -> str:
     """The ``http(s)://`` address of a base, without a slash at its end.
 
     Args:
-        base: ``https://…``, ``s3://bucket/prefix`` that anyone may read, or ``hf://datasets/owner/name[@revision]`` and
-            a folder in it.
+        base: ``https://…``, ``s3://bucket/prefix`` (as anyone asks for it; ``s3.signed`` asks with credentials), or
+            ``hf://datasets/owner/name[@revision]`` and a folder in it.
         hub: where ``hf://`` is.
 
     Raises:
@@ -23,9 +24,7 @@ def web_address(base: str, hub: str = HUB) -> str:
     scheme, _, rest = base.rstrip("/").partition("://")
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
-        # A dot in the name does not fit the certificate of *.s3.amazonaws.com.
-        host = f"s3.amazonaws.com/{bucket}" if "." in bucket else f"{bucket}.s3.amazonaws.com"
-        return f"https://{host}/{prefix}".rstrip("/")
+        return s3.address(bucket, prefix)
     if scheme == "hf":
         kind, _, rest = rest.partition("/")
         owner, _, rest = rest.partition("/")
@@ -38,6 +37,11 @@ def web_address(base: str, hub: str = HUB) -> str:
     if scheme not in {"http", "https"} or not rest:
         raise StreamError(f"{base} is no address of shards; give a folder, http(s)://, s3:// or hf://datasets/")
     return f"{scheme}://{rest}"
+
+
+def place_of(given: str, hub: str = HUB) -> str:
+    """A place as it is asked for: a folder or ``s3://`` as it is given, everything else as its web address."""
+    return web_address(given, hub) if is_remote(given) and not given.startswith(s3.SCHEME) else given
 
 
 def is_remote(place: str) -> bool:

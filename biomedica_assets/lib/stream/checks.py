@@ -87,7 +87,7 @@ class Checked:
         sample = memoryview(self._source.once(Range(entry.shard, entry.start, entry.end)))
         if matches(entry, sample):
             return sample
-        found = f"sample {_key(sample, entry)} of {self._shards[entry.shard].path} is damaged"
+        found = f"sample {named(sample, entry)} of {self._shards[entry.shard].path} is damaged"
         if not self._skip:
             raise StreamError(
                 f"{found}: its bytes are not those that were written, both times they were fetched. Send the shard "
@@ -127,7 +127,7 @@ def matches(entry: Entry, sample: bytes | memoryview) -> bool:
         return False
 
 
-def _key(sample: memoryview, entry: Entry) -> str:
+def named(sample: bytes | memoryview, entry: Entry) -> str:
     """Key of a sample by its first header, which may be the part that is damaged."""
     try:
         name = member_name(bytes(sample[:TAR_BLOCK]))

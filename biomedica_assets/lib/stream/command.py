@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from biomedica_assets.lib.errors import BiomedicaError
-from biomedica_assets.lib.stream.addresses import HUB, is_remote, web_address
+from biomedica_assets.lib.stream.addresses import HUB, place_of
 from biomedica_assets.lib.stream.cache import SampleCache, bytes_of
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import AT_SOURCE, IN_SHARDS, Index
@@ -181,7 +181,7 @@ def _leave(number: int, frame: object) -> NoReturn:
 
 
 def _place(given: str) -> str:
-    return web_address(given, os.environ.get("HF_ENDPOINT") or HUB) if is_remote(given) else given
+    return place_of(given, os.environ.get("HF_ENDPOINT") or HUB)
 
 
 def _token(options: argparse.Namespace) -> str | None:

@@ -9,8 +9,8 @@ Connections open one by one as answers come. Eight at once, from each of several
 connections of a small server (five in Python's ``socketserver``); the kernel then drops some and tries again a second
 later, which made 880 MB on loopback take 1.6 seconds instead of 0.8, and 3.8 instead of 1.2 in four processes.
 
-An S3 bucket that anyone may read is plain HTTPS: ``s3://bucket/prefix`` is turned into its address. Another endpoint is
-given as its ``http(s)://host/bucket/prefix``.
+An S3 bucket is plain HTTPS: ``s3://bucket/prefix`` is turned into its address, which ``s3`` signs where the environment
+has credentials.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from biomedica_assets.lib.stream import s3
 from biomedica_assets.lib.stream.addresses import web_address
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.index import ShardFile
@@ -129,7 +130,8 @@ class HttpShards:
 
     def __init__(self, base: str, shards: Sequence[ShardFile], token: str | None = None) -> None:
         """Args: base: address below which the shards lie. shards: the recipe's shards. token: bearer token."""
-        self._base, self._shards, self._token = web_address(base), shards, token
+        self._place, self._base, self._shards, self._token = base, web_address(base), shards, token
+        self._signed = s3.signed(base)
         self._moved: dict[int, str] = {}
         self._tags: dict[int, str] = {}
         self._buffer = memoryview(bytearray(_BUFFER))
@@ -162,7 +164,7 @@ class HttpShards:
 
     def once(self, wanted: Range) -> bytes:
         """Bytes of one range over a connection of its own, while ``read`` goes on with others."""
-        other = HttpShards(self._base, self._shards, self._token)
+        other = HttpShards(self._place, self._shards, self._token)
         data = b"".join(bytes(view) for view in other.read([wanted]))
         self.fetched += other.fetched
         return data
@@ -245,8 +247,10 @@ class HttpShards:
             if answer.status not in _REDIRECT_STATUS:
                 self._check(answer, shard, start)
                 return answer
+            if not (where := answer.getheader("Location", "")):  # S3 says so of a bucket of another region
+                self._check(answer, shard, start)
             answer.read()
-            url = urljoin(url, answer.getheader("Location", ""))
+            url = urljoin(url, where)
             self._moved[shard] = url
             lane.send(url, self._headers(url, start, end))
         raise StreamError(f"{self._name(shard)}: more than {_REDIRECTS} redirects")
@@ -262,7 +266,12 @@ class HttpShards:
         if answer.status != http.client.PARTIAL_CONTENT:
             if shard in self._moved:  # a signed address that has run out: ask at the first one again
                 raise _AgainError(f"status {answer.status} where a redirect led")
+            if self._signed and self._signed.forget(self._shards[shard].path):
+                raise _AgainError(f"status {answer.status} of an address that was signed before")
             hint = _WAY_OUT.get(answer.status, answer.reason)
+            if self._place.startswith(s3.SCHEME):
+                region = answer.getheader("x-amz-bucket-region")
+                hint = s3.way_out(answer.status, region, signing=self._signed is not None) or hint
             raise StreamError(f"cannot read {self._name(shard)}: status {answer.status} ({hint})")
         span, _, total = answer.getheader("Content-Range", "").partition("/")
         if total.isdigit():
@@ -279,7 +288,10 @@ class HttpShards:
             )
 
     def _url(self, shard: int) -> str:
-        return self._moved.get(shard) or f"{self._base}/{quote(self._shards[shard].path)}"
+        if (moved := self._moved.get(shard)) is not None:
+            return moved
+        path = self._shards[shard].path
+        return self._signed.url(path) if self._signed else f"{self._base}/{quote(path)}"
 
     def _headers(self, url: str, start: int, end: int) -> dict[str, str]:
         headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}

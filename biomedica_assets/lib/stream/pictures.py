@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-from biomedica_assets.lib.stream.checks import Remote, check_of, split
+from biomedica_assets.lib.stream.checks import Remote, check_of, named, split
 from biomedica_assets.lib.stream.failures import StreamError
 from biomedica_assets.lib.stream.headers import header, member_name, member_size
 from biomedica_assets.lib.stream.index import TAR_BLOCK, Entry, ShardFile
@@ -137,9 +137,16 @@ class Assembled:
         for entry, view in split(self._source.texts, entries):
             data = bytes(view)
             try:
-                yield self._text(entry, data)
+                text = self._text(entry, data)
             except StreamError:
-                yield self._text(entry, self._again(entry))
+                try:
+                    text = self._text(entry, self._again(entry))
+                except StreamError as error:
+                    if not self._skip:
+                        raise
+                    self._leave_out(f"{error}; left out")
+                    continue
+            yield text
 
     def _text(self, entry: Entry, data: bytes) -> Text:
         try:
@@ -155,8 +162,8 @@ class Assembled:
             )  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             raise StreamError(
-                f"{self._shards[entry.shard].path} at byte {entry.start:,}: no text of a sample ({error}); fetch or "
-                "upload the release again"
+                f"the text of sample {named(data, entry)} of {self._shards[entry.shard].path} is damaged ({error}). "
+                "Upload the release again, or leave such samples out with --skip-damaged"
             ) from error
 
     def _again(self, entry: Entry) -> bytes:

@@ -49,6 +49,12 @@ def with_recipe(lake, tmp_path_factory):
     return lakes.release(copy, ReleaseConfig(version="with-recipe", pairs=False))
 
 
+@pytest.fixture(scope="session")
+def without_pictures(with_recipe):
+    """A release without pictures, of the same lake as ``with_recipe``."""
+    return lakes.release(Lake(with_recipe.parents[1]), ReleaseConfig(version="light", pictures=False))
+
+
 @pytest.fixture(params=["folder", "http"])
 def place(request, with_recipe):
     """Where it lies, and what counts the bytes that were served, if any are."""

@@ -16,7 +16,9 @@ from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.release import compat, compat_rows
 from biomedica_assets.lib.release.compat_export import export_biomedica
 from biomedica_assets.lib.release.copies import scan
+from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.tables import IMAGES, SHARDS
+from biomedica_assets_tests.lib.release import lakes
 
 FACTS = Path(__file__).resolve().parents[4] / "shared" / "facts" / "biomedica.md"
 
@@ -150,3 +152,46 @@ def test_a_folder_that_holds_something_is_left_alone(release, tmp_path):
 )
 def test_dates_are_seconds_in_utc(date, seconds):
     assert compat._seconds(date) == seconds
+
+
+@pytest.mark.full  # every sample through datasets, twice
+@pytest.mark.parametrize("streaming", [False, True], ids=["copied", "streamed"])
+def test_datasets_reads_every_sample_with_the_types_of_the_fields(exported, tmp_path, streaming):
+    """Nothing is guessed from the first samples, where fields are null that others have."""
+    import datasets
+
+    target, found = exported
+    loaded = datasets.load_dataset(str(target), split="train", cache_dir=str(tmp_path), streaming=streaming)
+    assert {**loaded.features, **loaded.features["json"]}.keys() - {"json", "__key__", "__url__"} == set(compat.FIELDS)
+    kinds = {name: type(kind).__name__ for name, kind in loaded.features["json"].items()}
+    assert kinds["image_primary_label"] == kinds["article_mesh_terms"] == kinds["image_set"] == "List"
+    assert loaded.features["json"]["article_reference_count"].dtype == "int64"
+    assert isinstance(loaded.features["jpg"], datasets.Image)
+    written = {key: json.loads(data) for key, extension, data in samples(target) if extension == "json"}
+    rows = {row["__key__"]: row for row in loaded}
+    assert rows.keys() == written.keys() and len(rows) == found.n_out
+    for key, row in rows.items():
+        assert row["json"] == written[key]
+        assert list(row["jpg"].size) == row["json"]["image_size"] and row["txt"]
+
+
+@pytest.mark.full
+def test_one_licence_group_is_loaded_alone(exported, tmp_path):
+    import datasets
+
+    target, _ = exported
+    loaded = datasets.load_dataset(str(target), "commercial", split="train", cache_dir=str(tmp_path), streaming=True)
+    keys = {key for tar in (target / "commercial").glob("*.tar") for key in tarfile_keys(tar)}
+    assert {row["__key__"] for row in loaded} == keys
+
+
+def tarfile_keys(path):
+    with tarfile.open(path) as tar:
+        return {name.partition(".")[0] for name in tar.getnames()}
+
+
+def test_what_is_invented_is_called_so_first(lake, tmp_path):
+    invented = ReleaseConfig(version="called", pairs=False, invented=True, settings={"invented": True})
+    export_biomedica(lakes.release(lake, invented), tmp_path / "export")
+    body = (tmp_path / "export" / "README.md").read_text().split("---\n")[2].strip().splitlines()
+    assert body[2].startswith("**Not for use as evidence: the articles, figures and captions are invented")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -156,6 +157,7 @@ def test_what_is_invented_is_called_so_first_and_everywhere(lake):
     lines = pl.read_csv(release / "ATTRIBUTION.csv")
     assert lines["changes"].str.contains("invented").all() and not lines["url"].str.contains("http").any()
     assert pl.read_parquet(release / "pairs/*/*.parquet", columns=["invented"])["invented"].all()
+    assert "invented" in json.loads((release / "croissant.json").read_text())["description"].partition(".")[0]
 
 
 def test_what_is_real_is_not(release):

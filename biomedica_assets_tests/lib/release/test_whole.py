@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from biomedica_assets.lib.chunks import shelf_of_chunk
 from biomedica_assets.lib.release import embeddings, history, votes
@@ -30,9 +31,16 @@ from biomedica_assets.lib.tables import (
     EMBEDDING_SHELF,
     EXPERT_VOTES,
     IMAGES,
+    LABEL_AUDIT,
+    LABEL_CALIBRATION,
+    LABEL_CORRECTIONS,
+    LABEL_TRUST,
     LEADERBOARD,
     PANELS,
+    RECIPE,
+    RULE_SCORES,
     SHARDS,
+    SOURCE_LEADERBOARD,
     TOMBSTONES,
     WITHDRAWN,
 )
@@ -41,6 +49,7 @@ from biomedica_assets_tests.lib.release import lakes
 PEOPLE = ("cleo", "ada", "ben")
 DIMENSION = 8
 PLAIN = ReleaseConfig(pairs=False)
+LABELS = (LABEL_AUDIT, LABEL_CALIBRATION, LABEL_CORRECTIONS, LABEL_TRUST, RULE_SCORES, SOURCE_LEADERBOARD)
 
 
 def publish(lake, table, rows, partition=None, **more):
@@ -78,6 +87,8 @@ def fill(lake):
     publish(lake, DUPLICATES, [lacking(DUPLICATES, media_id=m, article_id=a) for m, a in copies])
     publish(lake, CLUSTER_MODEL, [lacking(CLUSTER_MODEL, cluster=0)])
     publish(lake, LEADERBOARD, [lacking(LEADERBOARD, recipe="full", model="m", metric="accuracy")])
+    for table in LABELS:
+        publish(lake, table, [lacking(table)])
     given = [vote(p, c, "panel-single") for p, c in itertools.product(PEOPLE, range(3)) if (p, c) != ("ada", 2)]
     publish(lake, EXPERT_VOTES, sorted(given, key=lambda row: str(row["vote_id"])))
     rests_on = [str(v["vote_id"]) for v in given if v["cluster"] == 0]
@@ -260,22 +271,28 @@ def test_votes_lead_to_nobody(series):
     assert votes.released(twice)[0].equals(rows)
 
 
-@pytest.mark.full  # ten tables through four readers
+@pytest.mark.full  # every table through four readers
 @pytest.mark.parametrize("streaming", [False, True], ids=["copied", "streamed"])
 def test_all_of_it_is_read_by_every_reader(series, tmp_path, streaming):
+    """Each configuration that the card names, by ``datasets``; the same files by DuckDB and Polars; each record set."""
     import datasets
     import mlcroissant
 
     _, _, second, _ = series
     assert verify(second) == []
     counts = load(second).counts
-    for name in ("changes", "withdrawn", "vectors", "clusters", "panels", "duplicates", "expert_votes", "leaderboard",
-                 "annotations", "cluster_model"):  # fmt: skip
-        place = {"withdrawn": "withdrawn.parquet", "vectors": "vectors/*.parquet"}.get(name, f"data/{name}/*.parquet")
-        n = duckdb.sql(f"select count(*) from '{second / place}'").fetchall()[0][0]
-        assert n > 0 and counts.get(name, n) == n == pl.read_parquet(second / place).height
+    header = yaml.safe_load((second / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    files = {entry["config_name"]: [part["path"] for part in entry["data_files"]] for entry in header["configs"]}
+    assert files.keys() >= {
+        "changes", "withdrawn", "vectors", "clusters", "panels", "duplicates", "expert_votes", "leaderboard",
+        "annotations", "cluster_model", "recipe_full", *(table.name for table in LABELS),
+    }  # fmt: skip
+    for name, paths in files.items():
+        places = [str(second / path) for path in paths]
+        n = duckdb.sql(f"select count(*) from read_parquet({places}, union_by_name=true)").fetchall()[0][0]
+        assert n > 0 and counts.get(name, n) == n == sum(pl.read_parquet(place).height for place in places), name
         found = datasets.load_dataset(str(second), name, cache_dir=str(tmp_path), streaming=streaming)
-        rows = list(found["rows"])
+        rows = [row for part in found.values() for row in part]
         assert len(rows) == n, name
         if name == "vectors":
             assert found["rows"].features["vector"].feature.dtype == "float16" and len(rows[0]["vector"]) == DIMENSION
@@ -283,8 +300,8 @@ def test_all_of_it_is_read_by_every_reader(series, tmp_path, streaming):
         described = mlcroissant.Dataset(second / "croissant.json")
         assert not described.metadata.ctx.issues.errors
         sets = {records.uuid for records in described.metadata.record_sets}
-        assert sets >= {"changes", "withdrawn", "vectors", "clusters", "leaderboard", "expert_votes"}
-        for name in ("changes", "withdrawn", "vectors", "expert_votes", "leaderboard"):
-            assert sum(1 for _ in described.records(name)) > 0, name
+        assert sets == {name for name in files if not name.startswith(RECIPE.name)}
+        for name in sets:
+            assert sum(1 for _ in described.records(name)) == counts.get(name) or name in {"withdrawn", "vectors"}, name
     dictionary = (second / "DATA_DICTIONARY.md").read_text()
-    assert all(f"\n## {name}\n" in dictionary for name in ("changes", "withdrawn", "vectors", "leaderboard"))
+    assert all(f"\n## {name}\n" in dictionary for name in files if not name.startswith(RECIPE.name))
