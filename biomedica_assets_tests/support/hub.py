@@ -379,7 +379,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._handle()
 
     def _send(self, data: bytes, headers: dict[str, str]) -> None:
-        span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        wanted = self.headers.get("Range", "")
+        if last := re.fullmatch(r"bytes=-(\d+)", wanted):
+            wanted = f"bytes={max(0, len(data) - int(last[1]))}-"
+        span = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
         if span is None:
             self._say(200, self.hub.on_the_way(self.path, 0, data), headers)
             return

@@ -77,6 +77,7 @@ def write(
         contents=_contents(files),
         changes=(release / history.TEXT).read_text(encoding="utf-8").split("\n", 2)[2].strip(),
         invented=invented,
+        simulated=_simulated(release),
         pictures=[(title, path) for title, path in plots if (release / path).exists()],
         groups=", ".join(sorted(rules.license_groups)),
         no_derivatives=rules.no_derivatives,
@@ -107,10 +108,13 @@ def _contents(files: Sequence[ReleaseFile]) -> list[tuple[str, int, str]]:
 
 def warning(release: Path, *, invented: bool) -> str:
     """What a reader must know before all else; empty if there is nothing."""
-    simulated = scan(release, FIGURE_LABELS).select(pl.col("simulated").any()).collect().item() or False
     said = ["the articles, figures and captions are invented"] if invented else []
-    said += ["labels rest on simulated votes"] if simulated else []
+    said += ["labels rest on simulated votes"] if _simulated(release) else []
     return f"Not for use as evidence: {' and '.join(said)}." if said else ""
+
+
+def _simulated(release: Path) -> bool:
+    return bool(scan(release, FIGURE_LABELS).select(pl.col("simulated").any()).collect().item())
 
 
 def _header(name: str, samples: int, files: Sequence[ReleaseFile], invented: bool) -> dict[str, object]:

@@ -84,7 +84,7 @@ def write(
         for n, (draft, rows) in enumerate(drafts)
     ]
     frame = pl.DataFrame(list(counted.items()), schema={"vectors": pl.String(), "number": pl.Int64()}, orient="row")
-    note = f"Encoder: {', '.join(sorted(encoders))}. in = out + left out."
+    note = f"Encoder: {', '.join(sorted(encoders))}."
     return files, Statistic("vectors", "Vectors", note, frame)
 
 

@@ -57,9 +57,10 @@ def labels(release: Path) -> Statistic:
         named = counted.select(pl.lit(question).alias("question"), "provenance", "images", "mean confidence")
         parts.append(named.sort("images", "provenance", descending=[True, False]).collect())
     note = (
-        "human: people looked at this image; propagated: people named its cluster; text: rules read caption and "
-        "mentions; model: a detector; several joined by + agree. Confidence is the share of such labels expected to be "
-        "right."
+        "panel_type: one panel or several; panel_subtype: how they are arranged; global and local: kind of picture, "
+        "broad and narrow; content: what is shown. human: people looked at this image; propagated: people named its "
+        "cluster; text: rules read caption and mentions; model: one over the vectors, or the panel detector; several "
+        "joined by + agree. Confidence is the share of such labels expected to be right."
     )
     return Statistic("labels", "Where labels come from", note, pl.concat(parts))
 

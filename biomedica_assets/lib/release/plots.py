@@ -65,7 +65,7 @@ def _stacked(statistic: Statistic) -> bytes:
     axes.set_ylabel("articles")
     axes.set_xlabel("year of publication")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")  # in the axes it would hide bars
     return _png(figure, axes, statistic.title)
 
 

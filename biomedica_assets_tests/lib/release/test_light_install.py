@@ -57,7 +57,7 @@ def test_neither_dagster_nor_torch_is_installed(light, clean, tmp_path):
     assert run(light / "python", "-c", code, cwd=tmp_path).stdout.split() == []
     size = sum(path.lstat().st_size for path in light.parent.rglob("*") if path.is_file() and not path.is_symlink())
     print(f"an environment that reads releases: {size / 1e6:,.0f} MB")
-    assert size < 500e6
+    assert size < 700e6  # with torch and its CUDA it would be ten times that
 
 
 @pytest.mark.parametrize("place", ["http"], indirect=True)
