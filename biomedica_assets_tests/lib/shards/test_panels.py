@@ -12,6 +12,7 @@ from PIL import Image, ImageChops
 
 from biomedica_assets.lib.images.limits import ImageLimits
 from biomedica_assets.lib.images.verify import measure
+from biomedica_assets.lib.lineage import stale
 from biomedica_assets.lib.panels import stage as cutting
 from biomedica_assets.lib.report import Report
 from biomedica_assets.lib.select import definition
@@ -35,6 +36,7 @@ from biomedica_assets_tests.lib.select.lakes import publish
 from biomedica_assets_tests.lib.shards.world import CHUNK, World
 from biomedica_assets_tests.lib.stream.conftest import read_tar
 from biomedica_assets_tests.lib.stream.test_virtual import tar_of
+from biomedica_assets_tests.support.garbage import take_out
 
 MEASURE = functools.partial(measure, limits=ImageLimits(min_side=1))
 CAPTION = "Growth. (A) Dose. (B) Time of 10^3 s. Scale bar: 5 mm."
@@ -186,6 +188,21 @@ def test_without_a_recipe_of_panels_none_are_written_and_such_a_recipe_says_so(l
     assert not list((lake.root / "panel_shards").rglob("*.tar"))
     with pytest.raises(Exception, match="panel_shards"):
         recipe(lake, "{unit: panel}")
+
+
+def test_panels_that_were_written_again_are_told_and_those_that_a_recipe_reads_stay(lake):
+    crop(lake)
+    recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    assert stale.Versions(lake).faults(RECIPE, "r") == []
+    before = {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
+    crop(lake, shards=ShardConfig(max_samples=1))
+    (fault,) = stale.Versions(lake).faults(RECIPE, "r")
+    assert f"panel_shards@{CHUNK} was made again" in str(fault)
+    take_out(lake)
+    assert before <= {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
+    recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    take_out(lake)
+    assert not before & {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
 
 
 def test_a_unit_that_there_is_not_is_refused():
