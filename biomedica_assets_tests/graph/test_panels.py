@@ -19,7 +19,7 @@ from biomedica_assets_tests.lib.stream.conftest import read_tar
 from biomedica_assets_tests.lib.stream.test_virtual import tar_of
 from biomedica_assets_tests.support.listings import list_chunk
 
-MADE = ["subcaptions", "panel_boxes", "shards", "panel_shards", "sample_shelf", "recipe"]
+MADE = ["subcaptions", "panel_boxes", "shards", "panel_shards", "sample_shelf", "held_out", "recipe"]
 
 
 @pytest.mark.full  # five runs of Dagster
@@ -35,8 +35,8 @@ def test_a_recipe_of_panels_has_them_written_and_streams_them(tmp_path):
         lakes.publish(lake, table, None, [])
     recipe = tmp_path / "recipes" / "panels.yaml"
     recipe.parent.mkdir()
-    recipe.write_text("unit: panel\nsplits: {validation: 0, test: 0}\n")
-    site = Site(tmp_path, encoder="texture")
+    recipe.write_text("unit: panel\nsplits: {validation: 0}\n")
+    site = Site(tmp_path, encoder="texture", held_out=0.0)
     made = site.walk(MADE).materialised  # without labels, recipes of concepts are not
     assert {("panel_shards", CHUNK), ("recipe", "panels"), ("recipe", "full")} <= {*made}
     assert lake.read(RECIPE, "panels")["sample_key"].to_list() == ["f1-0-p00", "f1-0-p01"]

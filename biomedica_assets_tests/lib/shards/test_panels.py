@@ -192,7 +192,7 @@ def test_without_a_recipe_of_panels_none_are_written_and_such_a_recipe_says_so(l
 
 def test_panels_that_were_written_again_are_told_and_those_that_a_recipe_reads_stay(lake):
     crop(lake)
-    recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    recipe(lake, "{unit: panel, splits: {validation: 0}}")
     assert stale.Versions(lake).faults(RECIPE, "r") == []
     before = {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
     crop(lake, shards=ShardConfig(max_samples=1))
@@ -200,7 +200,7 @@ def test_panels_that_were_written_again_are_told_and_those_that_a_recipe_reads_s
     assert f"panel_shards@{CHUNK} was made again" in str(fault)
     take_out(lake)
     assert before <= {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
-    recipe(lake, "{unit: panel, splits: {validation: 0, test: 0}}")
+    recipe(lake, "{unit: panel, splits: {validation: 0}}")
     take_out(lake)
     assert not before & {path.name for path in (lake.root / "panel_shards").rglob("*.tar")}
 
