@@ -11,7 +11,9 @@ from biomedica_assets.automation.votes import expert_votes_sensor
 from biomedica_assets.checks import annotations as checks
 from biomedica_assets.lib.annotate.ballots import BallotBox
 from biomedica_assets.lib.annotate.taxonomy.model import load
+from biomedica_assets.lib.chunks import chunk_range
 from biomedica_assets.lib.tables import ANNOTATIONS, EXPERT_VOTES, FIGURE_LABELS
+from biomedica_assets.links import SHOWN
 from biomedica_assets_tests.lib.annotate import synthetic
 from biomedica_assets_tests.lib.annotate.voting import BAR, vote
 from biomedica_assets_tests.support.listings import list_chunk
@@ -76,6 +78,16 @@ def test_votes_reach_the_labels_of_a_chunk(lake, given):
         assert run(given, instance, "label_verdicts", "audited_labels", partition=CHUNK[:6]).success
         assert run(given, instance, "label_audit", "label_calibration", "label_corrections").success
         assert run(given, instance, "figure_labels", partition=CHUNK).success
+        made = [
+            instance.get_latest_materialization_event(dg.AssetKey(name)).asset_materialization
+            for name in ("figure_labels", "annotations")
+        ]
+    pages = [one.metadata[SHOWN] for one in made]
+    assert all(isinstance(page, dg.UrlMetadataValue) for page in pages)
+    first = chunk_range(CHUNK, settings.Settings().chunk_span)[0]
+    assert [page.url for page in pages] == [
+        f"http://127.0.0.1:8766/?pmcids={first}-{first + 19_999}", "http://127.0.0.1:8766/clusters",
+    ]  # fmt: skip
     labels = dict(lake.read(FIGURE_LABELS, CHUNK).select("cluster", "local").iter_rows())
     assert labels == {0: None, 1: ["kind-bar-plot"], 2: None}
 

@@ -256,6 +256,7 @@ const show = () => {
   round += 1;
   problem("");
   $("status").textContent = "";
+  $("total").textContent = "Counting …"; // the number of before would pass for the answer
   $("end").textContent = "";
   $("q").value = chosen.get("q") ?? chosen.get("looks") ?? "";
   near.disconnect();
