@@ -25,6 +25,10 @@ DIFFERING = {
     # field -> why its type is another one here, as ``compat.DIFFERENCES`` tells
     "article_text": "null: see the article",
 }
+UNLABELLED = {
+    *("image_label_id", "image_panel_type", "image_panel_subtype", "image_primary_label", "image_secondary_label"),
+}
+"""Fields of labels: nobody labelled the release that is exported here."""
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +70,15 @@ def test_the_fields_and_their_order_are_the_serialisers(published, ours):
 
 def test_every_value_has_the_type_that_the_published_records_have(published, ours):
     """A reader written for theirs meets nothing else, but for null where they have a word for nothing."""
-    compared = 0
+    never = set()
     for theirs in published:
         for field, value in theirs.items():
             if value in NOTHING or field in DIFFERING:
                 continue
             found = {kind(record[field]) for record in ours} - {"NoneType", "list"}
-            assert found == {kind(value)}, field
-            compared += 1
-    assert compared >= 15
+            assert found <= {kind(value)}, field
+            never |= set() if found else {field}
+    assert never == UNLABELLED, "what the release has no value of was not compared"
 
 
 def test_the_words_of_the_panel_fields_are_theirs(published, ours):
