@@ -8,11 +8,12 @@ takes for its end, is an error here.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import IO, Any, Protocol, cast
 
 from PIL import Image
@@ -56,7 +57,7 @@ class StreamBroken(BiomedicaError):
 
 
 def read(url: str) -> Iterator[Sample]:
-    """Samples of the tar that a command writes.
+    """Samples of the tar that a command writes; the command is started at once, whenever the first is asked for.
 
     Args:
         url: ``pipe:`` and a command line as ``shlex.join`` makes it; it is run without a shell.
@@ -71,18 +72,39 @@ def read(url: str) -> Iterator[Sample]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=_BUFFER)
     except OSError as error:
         raise StreamBroken(f"cannot start {command[0]}: {error.strerror}") from error
-    output = cast("IO[bytes]", process.stdout)
-    try:
-        yield from grouped(members(output), url)
-        while output.read(_BUFFER):
-            pass  # what writes on after the end of its tar (zeros of a whole record) would die of a closed pipe
-        if code := process.wait():
-            raise StreamBroken(f"the command ended with {code}; the log of the run has what it said")
-    finally:
-        # A reader that has enough for its epoch leaves before the end.
-        process.terminate()
-        output.close()
-        process.wait()
+    return _Started(process, url)
+
+
+class _Started(Iterator[Sample]):
+    """Samples of a command that runs; ``close`` ends it, also if none was asked for."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self._process, self._url = process, url
+        self._samples = self._read()
+
+    def __next__(self) -> Sample:
+        return next(self._samples)
+
+    def close(self) -> None:
+        """End the command, which may have more to say."""
+        self._samples.close()
+        self._process.terminate()
+        cast("IO[bytes]", self._process.stdout).close()
+        self._process.wait()
+
+    def _read(self) -> Generator[Sample]:
+        output = cast("IO[bytes]", self._process.stdout)
+        try:
+            yield from grouped(members(output), self._url)
+            while output.read(_BUFFER):
+                pass  # what writes on after the end of its tar (zeros of a whole record) would die of a closed pipe
+            if code := self._process.wait():
+                raise StreamBroken(f"the command ended with {code}; the log of the run has what it said")
+        finally:
+            # A reader that has enough for its epoch leaves before the end.
+            self._process.terminate()
+            output.close()
+            self._process.wait()
 
 
 def members(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -166,22 +188,70 @@ def samples_of_streams(
         StreamsBroken: more than ``most_broken`` streams of this process stayed broken.
     """
     broken = 0
-    for url in urls:
-        used = 0
-        for attempt in range(retries + 1):
-            try:
-                for position, sample in enumerate(reader(url)):
-                    if position >= used:
-                        used += 1
-                        yield as_others_see_it(sample)
-                break
-            except (OSError, StreamBroken) as error:
-                last = attempt == retries
-                events.write(kind="broken" if last else "retry", stream=url, error=str(error)[:500])
-                if last:
-                    broken += 1
-                    if broken > most_broken:
-                        raise StreamsBroken(f"{broken} virtual shards could not be read; the last: {error}") from error
+    coming = iter(urls)
+    url, ahead = next(coming, None), _Ahead(reader)
+    try:
+        while url is not None:
+            following, used = next(coming, None), 0
+            for attempt in range(retries + 1):
+                try:
+                    for position, sample in enumerate(ahead.take(url)):
+                        ahead.start(following)
+                        if position >= used:
+                            used += 1
+                            yield as_others_see_it(sample)
+                    break
+                except (OSError, StreamBroken) as error:
+                    last = attempt == retries
+                    events.write(kind="broken" if last else "retry", stream=url, error=str(error)[:500])
+                    if last:
+                        broken += 1
+                        if broken > most_broken:
+                            raise StreamsBroken(
+                                f"{broken} virtual shards could not be read; the last: {error}"
+                            ) from error
+            url = following
+    finally:
+        ahead.close()
+
+
+class _Ahead:
+    """The stream that is read, and the one after it, started while the first gives samples.
+
+    What comes from afar takes its time to begin; started early, it is there when its turn comes.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._url: str | None = None
+        self._next: Iterator[Sample] | None = None
+        self._now: Iterator[Sample] | None = None
+
+    def start(self, url: str | None) -> None:
+        """Start a stream, if it is not started; one that cannot be is left for its turn."""
+        if url is None or url == self._url:
+            return
+        self._url = url
+        with contextlib.suppress(OSError, StreamBroken):
+            self._next = self._reader(url)
+
+    def take(self, url: str) -> Iterator[Sample]:
+        """The stream that was started, or another of the same address; the one before it is ended."""
+        _close(self._now)
+        started, self._next = (self._next, None) if url == self._url else (None, self._next)
+        self._now = self._reader(url) if started is None else started
+        return self._now
+
+    def close(self) -> None:
+        """End what runs."""
+        _close(self._now)
+        _close(self._next)
+
+
+def _close(stream: object) -> None:
+    close = getattr(stream, "close", None)
+    if close is not None:
+        close()
 
 
 def shuffled(samples: Iterable[Sample], size: int, seed: str) -> Iterator[Sample]:

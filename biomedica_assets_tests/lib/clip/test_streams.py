@@ -1,9 +1,11 @@
 """What a loader worker makes of virtual shards: whole samples or an error, each once, in seeded disorder."""
 
 import io
+import os
 import shlex
 import sys
 import tarfile
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -130,6 +132,28 @@ def test_a_reader_that_leaves_early_ends_the_command(tmp_path):
     )
     assert next(samples)["__key__"] == "a"
     samples.close()
+
+
+def test_the_next_stream_is_under_way_while_one_is_read_and_ends_with_the_reader(tmp_path):
+    """From afar the first sample takes a second to come; nobody should wait for it twice."""
+    tar, said = tmp_path / "tar", tmp_path / "said"
+    tar.write_bytes(TAR)
+    code = (
+        "import os, pathlib, sys, time; pathlib.Path(sys.argv[2]).open('a').write(f'{os.getpid()}\\n'); "
+        "sys.stdout.buffer.write(pathlib.Path(sys.argv[1]).read_bytes()); sys.stdout.flush(); time.sleep(600)"
+    )
+    url = by(code, tar) + f" {said}"
+    found = streams.samples_of_streams([url, f"{url} second"], streams.read, retries=0, most_broken=0, events=Written())
+    next(found)
+    deadline = time.monotonic() + 60
+    while len(said.read_text().splitlines()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    processes = [int(line) for line in said.read_text().splitlines()]
+    assert len(processes) == 2
+    found.close()
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
 
 
 def reader(fail):
