@@ -39,7 +39,7 @@ from biomedica_assets_tests.lib.stream.test_virtual import tar_of
 from biomedica_assets_tests.support.garbage import take_out
 
 MEASURE = functools.partial(measure, limits=ImageLimits(min_side=1))
-CAPTION = "Growth. (A) Dose. (B) Time of 10^3 s. Scale bar: 5 mm."
+CAPTION = "Growth. (A, B) Curves of (A) dose and (B) time of 10^3 s. Scale bar: 5 mm."
 
 
 def encoded(picture: Image.Image, form: str) -> bytes:
@@ -117,7 +117,7 @@ def test_panels_are_what_their_boxes_hold_with_the_words_that_speak_of_them(lake
         row["sample_key"]: (lake.root / row["shard"]).read_bytes()[row["txt_start"] :][: row["txt_bytes"]].decode()
         for row in lake.read(PANEL_SHARDS, CHUNK).to_dicts()
     }
-    assert texts["f1-0-p01"] == "Growth. Time of 10^3 s. Scale bar: 5 mm."
+    assert texts["f1-0-p01"] == "Growth. Curves of time of 10^3 s. Scale bar: 5 mm."
     assert texts["f2-0-p00"] == "Dose."
 
 
@@ -140,7 +140,7 @@ def test_a_recipe_of_panels_streams_panels_and_single_pictures(lake):
     index = Index(find_index(lake.root, "r"))
     got = read_tar(tar_of(index, lake.root, Selection(of=1)))
     assert sorted(got) == ["f1-0-p00", "f1-0-p01", "f2-0-p00", "f2-0-p01", "f3-0"]
-    assert got["f1-0-p00"]["txt"].decode().startswith("Growth. Dose.")
+    assert got["f1-0-p00"]["txt"].decode().startswith("Growth. Curves of dose")
     with Image.open(io.BytesIO(got["f2-0-p00"]["jpg"])) as picture:
         assert picture.format == "JPEG"
     assert lake.read(RECIPE, "r").filter(sample_key="f2-0-p00")["media_id"].to_list() == ["f2-0"]
