@@ -70,7 +70,9 @@ def test_a_tar_is_walked_to_its_end(tmp_path):
             tar.addfile(info, io.BytesIO(data))
     wanted, data = task(adapter="webdataset"), path.read_bytes()
     whole(wanted, [path])
-    for kept in (len(data) // 2, 512 * (len(data) // 1024), 700):
+    with tarfile.open(path) as tar:
+        between = tar.getmembers()[3].offset  # tarfile takes it for the end of an archive of three
+    for kept in (len(data) // 2, 700, between):
         path.write_bytes(data[:kept])
         with pytest.raises(TaskError, match=r"a.tar cannot be read as tar .*get it again"):
             whole(wanted, [path])
