@@ -18,7 +18,7 @@ from biomedica_assets.lib.clip.stage import recorded
 from biomedica_assets.lib.clip.supervise import Device, pick_device
 from biomedica_assets.lib.clip.training import Limits
 from biomedica_assets.lib.cluster import FitSettings, MapSettings, SheetSettings
-from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.compute.engines import open_engine
 from biomedica_assets.lib.embed import described
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.evaluate import retrieval_stage, zero_shot_stage
@@ -46,7 +46,7 @@ NOT_IN_A_RELEASE = {
     "release_name", "encoder_weights", "embed_batch", "training_profile",
     "device", "devices", "nodes", "rendezvous", "loader_workers", "sample_buffer", "most_broken_streams", "compare",
     "pair_model",
-    "jobs", "workers", "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
+    "jobs", "workers", "ray", "fetch_concurrency", "fetch_retries", "fetch_timeout", "max_reject_fraction",
 }  # fmt: skip
 
 Expected = Mapping[str, Callable[[str | None], Mapping[str, Any]]]
@@ -117,9 +117,9 @@ def pubmed_provider(settings: Settings) -> Provider:
         raise PermanentFailure(
             f"pubmed {settings.pubmed!r} is neither eutils nor a directory; name the one that holds baseline/"
         )
-    return Archive(
-        directory, settings.data_dir.absolute() / "pubmed", LocalEngine("processes", settings.workers or None)
-    )
+    here = settings.data_dir.absolute()
+    engine = open_engine("processes", workers=settings.workers, ray=settings.ray, disk=here)
+    return Archive(directory, here / "pubmed", engine)
 
 
 def release_config(settings: Settings) -> ReleaseConfig:

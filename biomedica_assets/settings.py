@@ -19,6 +19,7 @@ import pydantic
 import pydantic_settings
 
 from biomedica_assets.lib import chunks
+from biomedica_assets.lib.compute.ray import PATTERN as RAY_ADDRESS
 from biomedica_assets.lib.errors import PermanentFailure
 from biomedica_assets.lib.images.limits import PILLOW_CEILING
 from biomedica_assets.lib.store import atomic
@@ -196,6 +197,12 @@ class Settings(pydantic_settings.BaseSettings):
         0, ge=0, le=64, description="Partitions made side by side, each in a process; 0: what cores and memory allow."
     )
     workers: int = pydantic.Field(0, ge=0, le=1024, description="Parallel workers inside a step; 0: one per core.")
+    ray: str = pydantic.Field(
+        "",
+        pattern=RAY_ADDRESS,
+        description="Ray cluster on whose nodes the work inside steps runs: auto, HOST:PORT or ray://HOST:PORT. All "
+        "of them see the data directory under one path. Empty: this machine.",
+    )
     fetch_concurrency: int = pydantic.Field(64, ge=1, le=1024, description="Objects fetched at once.")
     fetch_retries: int = pydantic.Field(5, ge=0, le=20, description="Tries after the first for one object.")
     fetch_timeout: float = pydantic.Field(60.0, gt=0, le=3600, description="Seconds until a request counts as failed.")

@@ -117,7 +117,7 @@ def measure(
     """
     began, load, meter = time.monotonic(), _others(), Meter()
     # Records of its own: the sample is thrown away.
-    own = {"data_dir": folder, "source": _absolute(values.source_or_default), "postgres": ""}
+    own = {"data_dir": folder, "source": _absolute(values.source_or_default), "postgres": "", "ray": ""}
     here = values.model_copy(update=own)
     for name in _OWN:
         if (values.data_dir / name).is_dir():

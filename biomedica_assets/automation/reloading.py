@@ -9,6 +9,7 @@ Concept: https://docs.dagster.io/api/clients/graphql
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -26,16 +27,21 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def reloading(data_dir: Path, port: int, reload: Callable[[int], bool] | None = None) -> Generator[None]:
+def reloading(
+    data_dir: Path, port: int, reload: Callable[[int], bool] | None = None, *, elsewhere: str = ""
+) -> Generator[None]:
     """Keep the partitions that a UI offers those of the data directory while the block runs.
 
     Args:
         data_dir: whose partitions.
-        port: of the web server on this machine.
+        port: of the web server.
         reload: asks the server at a port to load again, and says whether it did; None uses Dagster's client.
+        elsewhere: host of a server that others have started, nobody knows when: it is asked to load again at once.
     """
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(data_dir, port, reload or _reload, over), daemon=True)
+    ask = reload or functools.partial(_reload, host=elsewhere or "127.0.0.1")
+    shown = Keys((), (), ()) if elsewhere else keys(data_dir)
+    watch = threading.Thread(target=_watch, args=(data_dir, port, shown, ask, over), daemon=True)
     watch.start()
     try:
         yield
@@ -43,8 +49,8 @@ def reloading(data_dir: Path, port: int, reload: Callable[[int], bool] | None = 
         over.set()
 
 
-def _watch(data_dir: Path, port: int, reload: Callable[[int], bool], over: threading.Event) -> None:
-    shown, at, waited = keys(data_dir), changed_at(data_dir), 0.0
+def _watch(data_dir: Path, port: int, shown: Keys, reload: Callable[[int], bool], over: threading.Event) -> None:
+    at, waited = changed_at(data_dir), LOOK_CLOSELY if shown != keys(data_dir) else 0.0
     while not over.wait(LOOK):
         waited += LOOK
         try:
@@ -66,14 +72,14 @@ def _told(found: Keys, shown: Keys) -> Keys:
     return found
 
 
-def _reload(port: int) -> bool:
+def _reload(port: int, host: str = "127.0.0.1") -> bool:
     # Imported late: most lives of a UI see no new chunk, and this costs a second and 100 MB.
     from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError, ReloadRepositoryLocationStatus
 
     try:
-        done = DagsterGraphQLClient("127.0.0.1", port_number=port).reload_repository_location(LOCATION)
+        done = DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)
     except (DagsterGraphQLClientError, OSError) as error:
-        _log.debug("port %d: %s", port, error)
+        _log.debug("%s:%d: %s", host, port, error)
         return False
     if done.status is not ReloadRepositoryLocationStatus.SUCCESS:
         _log.warning("the UI could not load the graph again: %s", done.message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from biomedica_assets.cli.options import ShowVersion, amount, hours, natural, port, positive
+from biomedica_assets.cli.options import ShowVersion, amount, host_and_port, hours, natural, port, positive
 from biomedica_assets.lib.errors import PermanentFailure
 
 _JOBS = "partitions made side by side (default: the setting jobs, which asks cores and memory)"
@@ -114,6 +114,10 @@ def _graph_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
     ui = _add(commands, "ui", "graph.ui", "Open the Dagster UI of a data directory on http://127.0.0.1:3000.")
     ui.add_argument("--port", type=port, default=3000, help="port on the loopback interface (default 3000)")
+    ui.add_argument(
+        "--follow", type=host_and_port, metavar="HOST:PORT",
+        help="open none: let the UI that runs there offer the chunks that new inventories list",
+    )  # fmt: skip
 
     status = _add(
         commands, "status", "status.status",

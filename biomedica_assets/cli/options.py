@@ -42,6 +42,14 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def host_and_port(text: str) -> tuple[str, int]:
+    """Where something listens: HOST:PORT."""
+    host, colon, number = text.rpartition(":")
+    if not host or not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host, port(number)
+
+
 def hours(text: str) -> float:
     """Hours, not negative."""
     return _from_zero(text, "a number of hours")

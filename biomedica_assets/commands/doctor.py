@@ -22,6 +22,7 @@ import yaml
 
 from biomedica_assets import instance, postgres, settings
 from biomedica_assets.lib import machine, weights
+from biomedica_assets.lib.compute import ray
 from biomedica_assets.lib.errors import BiomedicaError
 from biomedica_assets.lib.machine import Finding, Verdict, broken, look, ok
 from biomedica_assets.settings import Settings
@@ -63,6 +64,7 @@ def examine(data_dir: Path | None) -> list[Finding]:
             lambda: profile(values),
             lambda: recipes(values),
             lambda: dagster(values),
+            lambda: cluster(values.ray) if values.ray else None,
         ]
     looks += [
         lambda: machine.port(UI_PORT, "`biomedica ui`"),
@@ -190,6 +192,14 @@ def records(url: str) -> Finding:
     if found is not None:
         return broken("dagster", f"postgres {postgres.shown(url)}: {found.why}", found.cure)
     return ok("dagster", f"{postgres.shown(url)} answers")
+
+
+def cluster(address: str) -> Finding:
+    """Whether anything speaks against working on a Ray cluster; it is not joined."""
+    found = ray.fault(address)
+    if found is not None:
+        return broken("ray", f"{address}: {found.why}", found.cure)
+    return ok("ray", f"{address} answers")
 
 
 def _server(home: Path, storage: str, said: Any) -> Finding:

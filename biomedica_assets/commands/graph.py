@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import difflib
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +105,10 @@ def ui(arguments: argparse.Namespace) -> int:
 
     values = settings.load(data_dir=arguments.data_dir)
     settings.require_data(values)
+    if arguments.follow:
+        host, number = arguments.follow
+        with reloading(values.data_dir, number, elsewhere=host):
+            threading.Event().wait()  # for a signal
     _check_ui(arguments.port)
     home = instance.prepare(values)
     workspace = home / "workspace.yaml"

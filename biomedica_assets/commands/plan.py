@@ -74,7 +74,7 @@ def _measured(values: Settings, arguments: argparse.Namespace) -> Any:
         near = near.parent
     with tempfile.TemporaryDirectory(prefix=".biomedica-plan-", dir=near) as folder:
         # The partitions of this process are read from the data directory when the graph is imported.
-        sample = values.model_copy(update={"data_dir": Path(folder), "postgres": ""})
+        sample = values.model_copy(update={"data_dir": Path(folder), "postgres": "", "ray": ""})
         instance.prepare(sample)
         from biomedica_assets.automation.measuring import measure
         from biomedica_assets.console import Bars

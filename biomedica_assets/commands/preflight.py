@@ -40,7 +40,7 @@ def check(values: Settings, *, source: bool) -> None:
 
 
 def look(values: Settings, *, source: bool) -> list[Finding]:
-    """Everything that a run needs: room, settings that can be meant, encoder, records, the source if it is asked."""
+    """All that a run needs: room, settings that can be meant, encoder, records, cluster, the source if it is asked."""
     looks: list[Callable[[], Finding]] = [
         lambda: _room(values),
         lambda: _lists(values),
@@ -50,6 +50,8 @@ def look(values: Settings, *, source: bool) -> list[Finding]:
     ]
     if values.postgres:
         looks.append(lambda: doctor.records(values.postgres))
+    if values.ray:
+        looks.append(lambda: doctor.cluster(values.ray))
     if source:
         looks.append(lambda: _source(values))
     # Side by side: those that ask other machines wait for them.

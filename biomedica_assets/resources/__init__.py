@@ -35,7 +35,7 @@ def build(values: Settings, progress: Progressing | None = None) -> dict[str, An
             retries=values.fetch_retries,
             timeout=values.fetch_timeout,
         ),
-        "engine": EngineResource(workers=values.workers),
+        "engine": EngineResource(data_dir=str(values.data_dir.absolute()), workers=values.workers, ray=values.ray),
         "encoder": EncoderResource(
             name=values.encoder,
             preprocessing=values.preprocessing,

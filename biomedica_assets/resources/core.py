@@ -9,7 +9,7 @@ from typing import Any, Literal
 import dagster as dg
 
 from biomedica_assets.lib.compute import Engine
-from biomedica_assets.lib.compute.local import LocalEngine
+from biomedica_assets.lib.compute.engines import open_engine
 from biomedica_assets.lib.pmc.source import PmcSource, open_source
 from biomedica_assets.lib.progress import LogProgress, Progress
 from biomedica_assets.lib.store import lease
@@ -74,11 +74,13 @@ class SourceResource(dg.ConfigurableResource):
 class EngineResource(dg.ConfigurableResource):
     """Where the fan-out inside a step runs."""
 
+    data_dir: str
     workers: int = 0
+    ray: str = ""
 
     def open(self, kind: Literal["threads", "processes"]) -> Engine:
-        """An engine of threads (decoding, hashing, reading) or processes (parsing)."""
-        return LocalEngine(kind, self.workers or None)
+        """An engine of threads (decoding, hashing, reading) or processes (parsing); a cluster's, if one is set."""
+        return open_engine(kind, workers=self.workers, ray=self.ray, disk=Path(self.data_dir))
 
 
 class Progressing:

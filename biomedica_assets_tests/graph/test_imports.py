@@ -29,6 +29,7 @@ HEAVY = {
     "faiss",
     "matplotlib",
     "skimage",
+    "ray",
 }
 # Each file is read once; parsing all of them takes about a second.
 MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}

@@ -120,6 +120,19 @@ def test_a_ui_that_runs_is_asked_to_load_again_when_other_chunks_are_listed(lake
     assert asked == [3000, 3000]
 
 
+def test_a_ui_that_others_started_is_asked_at_once(lake, monkeypatch):
+    """It may have loaded before the newest inventory; asked once, not again while nothing changes."""
+    asked = []
+    monkeypatch.setattr(reloading, "LOOK", 0.01)
+    list_chunk(lake, A)
+    with reloading.reloading(lake.root, 3000, lambda port: not asked.append(port), elsewhere="webserver"):
+        began = time.monotonic()
+        while not asked and time.monotonic() - began < 10:
+            time.sleep(0.01)
+        time.sleep(0.1)
+    assert asked == [3000]
+
+
 def test_650_chunks_are_looked_up_in_less_than_a_second(tmp_path):
     lake = Lake(tmp_path)
     list_chunk(lake, A)

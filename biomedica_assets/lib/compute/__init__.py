@@ -1,7 +1,8 @@
 """Where work inside a step runs: one protocol, ``Engine``, and its implementations.
 
-``local.py`` is the default: a pool of processes or threads on this machine. Dagster orchestrates between steps; the
-fan-out over articles and images happens here, inside the step.
+``local.py`` is the default: a pool of processes or threads on this machine; ``ray.py`` is a cluster, by address;
+``engines.py`` chooses. Dagster orchestrates between steps; the fan-out over articles and images happens here, inside
+the step.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Engine(Protocol):
     """Maps a picklable module-level function over batches.
 
     Results come in the order of the batches whatever the number of workers, so that output does not depend on it.
+    Batches and results are small: paths and byte ranges travel; the files they name lie where every worker sees them.
     """
 
     @property

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar
 
+from biomedica_assets.lib.compute.attempt import attempt
+
 A = TypeVar("A")
 B = TypeVar("B")
 _ALONE_SECONDS = 0.7
@@ -36,7 +38,7 @@ class LocalEngine:
         """See ``Engine.map_batches``; ``cpus`` and ``gpus`` place nothing on one machine."""
         if self.kind == "serial" or self.workers == 1:
             for batch in batches:
-                yield batch, _attempt(fn, batch, retries)
+                yield batch, attempt(fn, batch, retries)
             return
         remaining = iter(batches)
         if self.kind == "processes":
@@ -46,12 +48,12 @@ class LocalEngine:
                 batch = next(remaining, _END)
                 if batch is _END:
                     return
-                yield batch, _attempt(fn, batch, retries)
+                yield batch, attempt(fn, batch, retries)
         with self._pool() as pool:
             flying: deque[tuple[A, concurrent.futures.Future[B | Exception]]] = deque()
             try:
                 for batch in remaining:
-                    flying.append((batch, pool.submit(_attempt, fn, batch, retries)))
+                    flying.append((batch, pool.submit(attempt, fn, batch, retries)))
                     if len(flying) >= 2 * self.workers:
                         yield self._next(flying)
                 while flying:
@@ -71,15 +73,3 @@ class LocalEngine:
     def _next(flying: deque[tuple[A, concurrent.futures.Future[B | Exception]]]) -> tuple[A, B | Exception]:
         batch, future = flying.popleft()
         return batch, future.result()
-
-
-def _attempt(fn: Callable[[A], B], batch: A, retries: int) -> B | Exception:
-    """Run once and up to ``retries`` times more; the last exception is a result, the caller decides about it."""
-    last: Exception | None = None
-    for _ in range(retries + 1):
-        try:
-            return fn(batch)
-        except Exception as error:  # noqa: BLE001 - handed to the caller as the batch's result
-            last = error
-    assert last is not None  # noqa: S101
-    return last
