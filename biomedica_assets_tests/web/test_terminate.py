@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -22,12 +16,10 @@ from biomedica_assets.lib.stream import index
 from biomedica_assets.lib.tables import CHECKPOINTS
 from biomedica_assets_tests.lib.clip.test_training import MICRO, draw_shards, processes
 from biomedica_assets_tests.lib.lineage import world
-from biomedica_assets_tests.web.annotation_server import free_port
+from biomedica_assets_tests.web.dagster_ui import DagsterUi, until
 
 pytestmark = pytest.mark.full  # a training under a real daemon
 
-ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 180
 PROFILE = (
     "model: micro\npretrained: null\nbatch_size: 8\nlearning_rate: 1.0e-3\nepochs: 2\nalphas: [0.5]\nsource: tests\n"
 )
@@ -42,13 +34,8 @@ if "stream" in sys.orig_argv and epoch and sys.orig_argv[epoch] == "1":
     while (here / "held").exists():
         time.sleep(0.05)
 """
-LAUNCH = """mutation($tags:[ExecutionTag!]){launchRun(executionParams:{selector:{repositoryLocationName:"biomedica",
-repositoryName:"__repository__",jobName:"__ASSET_JOB",assetSelection:[{path:["checkpoints"]}]},runConfigData:{},
-executionMetadata:{tags:$tags}}){__typename ... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""
 TERMINATE = """mutation($id:String!){terminateRun(runId:$id,terminatePolicy:SAFE_TERMINATE){__typename
 ... on TerminateRunFailure{message}}}"""
-STATUS = "query($id:ID!){runOrError(runId:$id){... on Run{status}}}"
-LOCATION = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
 
 
 def prepare(root: Path) -> Lake:
@@ -92,76 +79,6 @@ def prepare(root: Path) -> Lake:
     return lake
 
 
-def until(found, what: str):
-    """What ``found`` returns as soon as it is something; the limit is for a machine that is stuck."""
-    limit = time.monotonic() + SECONDS
-    while time.monotonic() < limit:
-        if got := found():
-            return got
-        time.sleep(0.1)
-    raise AssertionError(f"not within {SECONDS} s: {what}")
-
-
-class Ui:
-    """``biomedica ui``: web server, code location and daemon."""
-
-    def __init__(self, data: Path, gate: Path, log: Path) -> None:
-        port = free_port()
-        self._url, self._log = f"http://127.0.0.1:{port}/graphql", log
-        env = {**os.environ, "BIOMEDICA_DATA_DIR": str(data), "PYTHONPATH": str(gate), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "biomedica_assets.cli", "ui", "--data-dir", data, "--port", port]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [str(word) for word in command], env=env, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-            )
-        try:
-            until(self._serves, "the UI answers with its code location")
-        except BaseException:
-            self.close()
-            raise
-
-    def _serves(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text()
-        with contextlib.suppress(httpx.TransportError):
-            (entry,) = self.ask(LOCATION)["workspaceOrError"]["locationEntries"]
-            loaded = entry["locationOrLoadError"]
-            assert loaded is None or loaded["__typename"] == "RepositoryLocation", self._log.read_text()
-            return loaded is not None
-        return False
-
-    def ask(self, text: str, **variables: object) -> dict:
-        answer = httpx.post(self._url, json={"query": text, "variables": variables}, timeout=SECONDS).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    def launch(self) -> str:
-        """Launch ``checkpoints`` of ``full``; returns the run's id."""
-        got = self.ask(LAUNCH, tags=[{"key": "dagster/partition", "value": "full"}])["launchRun"]
-        assert got["__typename"] == "LaunchRunSuccess", got
-        return got["run"]["runId"]
-
-    def status(self, run: str) -> str:
-        return self.ask(STATUS, id=run)["runOrError"]["status"]
-
-    def ended(self, run: str) -> str:
-        """How a run ended."""
-
-        def end() -> str | None:
-            status = self.status(run)
-            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
-
-        return until(end, "the run ends")
-
-    def close(self) -> None:
-        """End web server, code location and daemon, which have groups of their own: asked first, then at once."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
 @pytest.fixture
 def gate(tmp_path):
     """Folder of the gate; it opens at the end, so that a process that was left over ends."""
@@ -175,13 +92,13 @@ def gate(tmp_path):
 
 def test_a_training_terminated_in_the_ui_leaves_its_checkpoint_and_no_process(tmp_path, gate):
     lake = prepare(tmp_path)
-    with contextlib.closing(Ui(lake.root, gate, tmp_path / "ui.log")) as ui:
+    with contextlib.closing(DagsterUi(lake.root, tmp_path / "ui.log", {"PYTHONPATH": str(gate)})) as ui:
 
         def training_processes() -> list[str]:
             """Trainer and loaders name the run's folder, the commands of streams the recipe's index."""
             return [*processes(lake.root / "checkpoints"), *processes(lake.root / "recipes")]
 
-        run = ui.launch()
+        run = ui.launch(assets=["checkpoints"], partition="full")
 
         def waits_in_second_epoch() -> bool:
             assert ui.status(run) not in ("SUCCESS", "FAILURE", "CANCELED"), (tmp_path / "ui.log").read_text()
@@ -202,7 +119,9 @@ def test_a_training_terminated_in_the_ui_leaves_its_checkpoint_and_no_process(tm
         assert lake.manifest(CHECKPOINTS, "full") is None
 
         (gate / "held").unlink()
-        assert ui.ended(ui.launch()) == "SUCCESS", (tmp_path / "ui.log").read_text()
+        assert ui.ended(ui.launch(assets=["checkpoints"], partition="full")) == "SUCCESS", (
+            tmp_path / "ui.log"
+        ).read_text()
         assert training_processes() == []
     events = [json.loads(line) for line in (folder / training.EVENTS).read_text().splitlines()]
     assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [0, 1]
