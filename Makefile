@@ -20,10 +20,10 @@ ui: $(VENV)/.ready ## the Dagster UI over the demo (or over DATA=dir)
 	$(BIN)/biomedica ui --data-dir $(DATA) --port $(PORT)
 
 test: $(VENV)/.ready ## what a change must not break; some minutes
-	$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 1
 
 test-full: $(VENV)/.ready ## the rest: long faults, heavy engines, servers, browsers
-	$(BIN)/python -m pytest -m full -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m full -n 2 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 1
 
 check: $(VENV)/.ready ## format, lint, types, graph definitions
 	$(BIN)/ruff format --check .

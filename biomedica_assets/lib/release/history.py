@@ -21,7 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
-from biomedica_assets.lib.errors import PermanentFailure, RejectReason
+from biomedica_assets.lib.errors import PermanentFailure, RejectReason, StoreError
 from biomedica_assets.lib.release import copies, papers
 from biomedica_assets.lib.release import manifest as manifests
 from biomedica_assets.lib.release.manifest import ReleaseFile, ReleaseManifest, entry
@@ -73,7 +73,7 @@ def find(lake: Lake, home: Path) -> Before | None:
     last = home / str(lake.read(RELEASE, None)["version"][0])
     if not (last / manifests.NAME).is_file():
         return None
-    found = manifests.load(last)
+    found = _manifest(last)
     return Before(found.version, found.key, last)
 
 
@@ -105,12 +105,26 @@ def same(home: Path, made_of: str, name: Callable[[str], str]) -> ReleaseManifes
         home: folder of releases.
         made_of: digest of what goes in.
         name: version by key.
+
+    Raises:
+        PermanentFailure: a manifest is damaged, so that nobody knows whether it is that release.
     """
     for path in sorted(home.glob(f"*/{manifests.NAME}")):
-        found = manifests.load(path.parent)
+        found = _manifest(path.parent)
         if found.made_of == made_of and path.parent.name == name(found.key):
             return found
     return None
+
+
+def _manifest(folder: Path) -> ReleaseManifest:
+    """The manifest of a release in the folder of releases: nothing of a data directory makes it again."""
+    try:
+        return manifests.load(folder)
+    except StoreError as error:
+        raise PermanentFailure(
+            f"{folder / manifests.NAME} is damaged ({error.__cause__ or error}): bring it back from a copy of the "
+            f"release, or move {folder} away; the release is then made again"
+        ) from error
 
 
 def _planted(folder: Path) -> Before | None:

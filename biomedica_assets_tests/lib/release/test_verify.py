@@ -9,6 +9,7 @@ import pytest
 
 from biomedica_assets.lib.errors import PermanentFailure, StoreError
 from biomedica_assets.lib.lineage.stale import Cause, Versions
+from biomedica_assets.lib.release import history
 from biomedica_assets.lib.release.manifest import load
 from biomedica_assets.lib.release.stage import ReleaseConfig
 from biomedica_assets.lib.release.verify import verify
@@ -107,3 +108,12 @@ def test_a_damaged_release_is_made_again_against_the_one_before_it(own, tmp_path
     first.rename(tmp_path / "elsewhere")
     with pytest.raises(PermanentFailure, match=f"second is damaged .*{first.name}, the release before it, is gone"):
         lakes.release(own, config)
+
+
+@pytest.mark.parametrize("content", ["{", "{}"])
+def test_a_damaged_manifest_of_a_release_is_named_with_the_way_out(tmp_path, content):
+    folder = tmp_path / "release" / "2026-11-28"
+    folder.mkdir(parents=True)
+    (folder / "MANIFEST.json").write_text(content)
+    with pytest.raises(PermanentFailure, match=rf"{folder}/MANIFEST.json is damaged .* from a copy .* move"):
+        history.same(folder.parent, "made-of", str)
