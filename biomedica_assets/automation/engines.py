@@ -32,7 +32,7 @@ from dagster._core.storage.sql import create_engine
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, QueuePool
 
-MOST = 64
+MOST = 16
 """Engines kept: each run has a database of its own, which nobody asks for long after its end."""
 _PLACES = (sqlite_event_log, sqlite_run_storage)
 _kept: OrderedDict[tuple[str, float | None], Any] = OrderedDict()
