@@ -101,7 +101,7 @@ def _init(self: Any, engine: Any, for_index_shard: bool = False) -> None:
         if not path.exists():
             new = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
             new.write_bytes(_empty())
-            with contextlib.suppress(FileExistsError):  # another process was faster
+            with contextlib.suppress(OSError):  # another process was faster, or the disk knows no links
                 os.link(new, path)
             new.unlink()
         with engine.connect() as connection:
