@@ -61,7 +61,8 @@ class Place:
         """What a fresh look finds; partitions that wait for something from outside are not out of date."""
         values = settings.load(data_dir=self.data)
         planner = open_planner(values, definitions.build(values).resolve_asset_graph())
-        return [f"{s.asset}@{s.partition}: {s.reasons[0]}" for s in planner.stale(scope(planner), chunk)]
+        found = [one for one in planner.all_stale(scope(planner)) if chunk in (None, one.partition)]
+        return [f"{one.asset}@{one.partition}: {one.reasons[0]}" for one in found]
 
     def votes(self) -> None:
         """Three people who err now and then label the clusters there are."""
