@@ -27,7 +27,7 @@ def real(tmp_path_factory, corpus):
 
 def test_it_is_what_its_manifest_says_and_may_be_passed_on(real):
     assert verify(real) == [] and refusals(real) == []
-    assert load(real).counts["samples"] > 500
+    assert load(real).counts["samples"] > 100
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["copied", "streamed"])
