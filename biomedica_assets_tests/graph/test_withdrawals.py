@@ -28,7 +28,7 @@ NOTICES = ("article_heads", "pubmed_records", "notice_shelf", "withdrawals")
 MADE = (
     *("taxonomy", "pmc_inventory", "article_index", "article_xml", *NOTICES),
     *("articles", "captions", "figures", "mentions", "images", "shards", "image_views", "image_fingerprints"),
-    *("duplicates", "evaluation_matches", "sample_shelf", "recipe", "release_shelf", "release", "catalog"),
+    *("duplicates", "evaluation_matches", "sample_shelf", "held_out", "recipe", "release_shelf", "release", "catalog"),
 )
 TELLING = {
     "chunk_listing", "article_index", "article_xml", "article_heads", "pubmed_records", "withdrawals", "tombstones",
