@@ -100,7 +100,8 @@ def running(nodes: int = 2) -> Generator[Cluster]:
     """A cluster with so many nodes."""
     # Sockets lie in it, and their paths may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="bm-ray-"))
-    first = machine.free_port(46_000)
+    # Two test processes that start a cluster at once look at different ports.
+    first = machine.free_port(40_000 + os.getpid() % 500 * 20)
     second = machine.free_port((first or 0) + 1)
     assert first is not None and second is not None
     made = Cluster(folder, (first, second))
