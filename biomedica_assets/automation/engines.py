@@ -25,7 +25,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy
+import sqlalchemy.exc
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.sql import create_engine
@@ -49,7 +49,7 @@ def _keep(url: str, timeout: float | None) -> Any:
         given = {"check_same_thread": False} | ({} if timeout is None else {"timeout": timeout})
         made = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=-1, connect_args=given)
         event.listen(made, "connect", _prepare)
-        event.listen(made, "checkin", functools.partial(_touch, made.url.database))
+        event.listen(made, "checkin", functools.partial(_touch, str(made.url.database)))
         made.dispose = _stay  # the storages dispose of an engine after each use
         _kept[url, timeout] = made
         oldest = _kept.popitem(last=False)[1] if len(_kept) > MOST else None
