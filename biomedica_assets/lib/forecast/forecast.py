@@ -167,8 +167,8 @@ def forecast(
     for one in planned:
         rate = rates.of(one.asset)
         on_card = found.get((one.asset, one.model)) if one.model and hardware.cards else None
-        if one.note or (rate is None and on_card is None):
-            without.append((one.asset, one.note or "not measured"))
+        if note := one.note or _unknown(rate, on_card, contents):
+            without.append((one.asset, note))
             continue
         waves.setdefault(one.wave, []).append(_work(one, rate, on_card, contents, hardware, walls=walls))
     seconds, stages = 0.0, [_overhead(START, rates.start.of(1, 0), hardware)]
@@ -211,6 +211,17 @@ _WORDS: dict[Limit, str] = {
     "network": "bytes through the network: more bandwidth",
     "card": "the graphics cards: more of them",
 }
+
+
+def _unknown(rate: StageRate | None, card: CardRate | None, contents: Contents) -> str:
+    """Why nothing is known of a stage: a sample in which it had nothing to do says nothing of one that has."""
+    if card is not None:
+        return ""
+    if rate is None:
+        return "not measured"
+    if not rate.units and contents.of(rate.unit):
+        return f"not measured: the sample held no {rate.unit}; a larger --sample may"
+    return ""
 
 
 def _work(
