@@ -51,8 +51,8 @@ def test_what_is_here_behind_and_waiting_fits_one_screen(tmp_path, lake, shown):
     assert lines[behind + 1].startswith("  ") and "`biomedica stale` lists all" in "".join(lines)
     waiting = [line for line in lines if line.startswith("waiting: ")]
     assert any(f"embeddings@{CHUNK} for the weights of encoder" in line for line in waiting)
-    (those,) = [line for line in lines if line.startswith("waiting for those: embedding_shelf, ")]
-    assert "cluster_model" in those and "search_vectors" in those
+    (those,) = [line for line in lines if line.startswith("waiting for those: ")]
+    assert {"neighbours", "embedding_shelf", "cluster_model", "search_vectors"} <= set(those.split(": ")[1].split(", "))
     assert lines[-1] == f"next: biomedica refresh --data-dir {tmp_path / 'd'}"
     assert not (tmp_path / "d" / settings.FILE).exists()
 
