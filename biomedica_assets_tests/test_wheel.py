@@ -64,7 +64,7 @@ def test_the_wheel_works_in_an_empty_environment(built, tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     _uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"))
     constraints = str(ROOT / "constraints.txt")
-    _uv("pip", "install", "--quiet", "--python", str(python), "--constraint", constraints, str(built[0]))
+    _uv("pip", "install", "--quiet", "--python", str(python), "--constraint", constraints, f"{built[0]}[graph]")
     biomedica = str(python.with_name("biomedica"))
 
     def run(*command: str) -> str:

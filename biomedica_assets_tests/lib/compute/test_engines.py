@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biomedica_assets.lib.compute.local import LocalEngine
-from biomedica_assets.lib.compute.ray import RayEngine, disconnect
+from biomedica_assets.lib.compute.ray import ClusterUnreachable, RayEngine, connect, disconnect
 from biomedica_assets_tests.lib.compute import work
 from biomedica_assets_tests.support import ray_cluster
 
@@ -27,13 +27,26 @@ def cluster():
         disconnect()
 
 
+def reached(address):
+    """An address that answers: Ray gives the server of a client 30 seconds to start, too few on a busy machine."""
+    for left in reversed(range(4)):
+        try:
+            connect(address)
+        except ClusterUnreachable:
+            if not left:
+                raise
+        else:
+            break
+    return address
+
+
 @pytest.fixture(scope="module", params=ALL)
 def engine(request):
     match request.param:
         case "ray":
             return RayEngine(request.getfixturevalue("cluster").address)
         case "client":
-            return RayEngine(request.getfixturevalue("cluster").client)
+            return RayEngine(reached(request.getfixturevalue("cluster").client))
         case kind:
             return LocalEngine(kind, 2)
 
