@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -91,9 +90,7 @@ def describer_of(lake: Lake, values: settings.Settings) -> Callable[[str], NDArr
     Raises:
         PermanentFailure: there are no vectors, or they are of no CLIP model.
     """
-    from biomedica_assets.lib import quiet
-    from biomedica_assets.lib.embed import open_encoder
-    from biomedica_assets.lib.embed.towers import OPEN_CLIP
+    from biomedica_assets.lib.embed import OPEN_CLIP, Clip, open_clip_towers
 
     digests = _digests(lake)
     if not values.encoder.startswith(OPEN_CLIP):
@@ -103,25 +100,14 @@ def describer_of(lake: Lake, values: settings.Settings) -> Callable[[str], NDArr
         )
 
     @functools.cache
-    def opened() -> tuple[Any, Any]:
-        """Model and tokenizer, once the image tower of the same weights is known to be that of the shelves."""
-        encoder = open_encoder(
+    def opened() -> Clip:
+        found = open_clip_towers(
             values.encoder, preprocessing=values.preprocessing, weights=values.encoder_weights, device=values.device
         )
-        _check_encoder(digests, encoder.digest, values)
-        open_clip: Any = importlib.import_module("open_clip")
-        name, _, tag = values.encoder.removeprefix(OPEN_CLIP).partition("/")
-        with quiet.while_opening_a_model():
-            model = open_clip.create_model(name, pretrained=str(values.encoder_weights or tag), weights_only=True)
-            return model.eval(), open_clip.get_tokenizer(name)
+        _check_encoder(digests, found.image.digest, values)
+        return found
 
-    def describe(words: str) -> NDArray[np.float32]:
-        torch: Any = importlib.import_module("torch")
-        model, tokenizer = opened()
-        with torch.inference_mode():
-            return model.encode_text(tokenizer([words]))[0].float().numpy()
-
-    return describe
+    return lambda words: opened().describe(words)
 
 
 def _digests(lake: Lake) -> set[str]:

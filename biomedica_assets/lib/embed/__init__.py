@@ -13,16 +13,20 @@ from biomedica_assets.lib.embed.neighbours import find_neighbours
 from biomedica_assets.lib.embed.registry import described, look_for, open_encoder
 from biomedica_assets.lib.embed.shelf import VERSION as SHELF_VERSION
 from biomedica_assets.lib.embed.shelf import shelve
+from biomedica_assets.lib.embed.towers import OPEN_CLIP, Clip, open_clip_towers
 
 __all__ = [
     "NEIGHBOURS_VERSION",
+    "OPEN_CLIP",
     "SHELF_VERSION",
     "VERSION",
+    "Clip",
     "Encoder",
     "described",
     "embed_chunk",
     "find_neighbours",
     "look_for",
+    "open_clip_towers",
     "open_encoder",
     "shelve",
 ]

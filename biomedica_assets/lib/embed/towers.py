@@ -6,8 +6,10 @@ freely. torch and its friends are imported on opening, not before, and as untype
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +66,44 @@ class Tower:
 
 def open_tower(name: str, *, preprocessing: str, weights: Path | None, device: str) -> Encoder:
     """Open a timm or open_clip model by name; see ``registry.open_encoder``."""
+    make = _open_clip if name.startswith(OPEN_CLIP) else _timm
+    with _opening(name, weights, device) as where:
+        return make(name, preprocessing, weights, where)
+
+
+class Clip:
+    """Both towers of an open_clip model, opened once: pictures and words as vectors of one space."""
+
+    def __init__(self, image: Tower, model: Any, tokenizer: Any) -> None:
+        """Args: image: its image tower. model, tokenizer: of open_clip, on the tower's device."""
+        self.image = image
+        self._model, self._tokenizer = model, tokenizer
+
+    def describe(self, words: str) -> NDArray[np.float32]:
+        """Words as a vector (dimension,), of any length."""
+        torch = importlib.import_module("torch")
+        with torch.inference_mode():
+            return self._model.encode_text(self._tokenizer([words]).to(self.image.device))[0].float().cpu().numpy()
+
+
+def open_clip_towers(name: str, *, preprocessing: str, weights: Path | None, device: str) -> Clip:
+    """Open both towers of an open_clip model by name; arguments and errors as of ``registry.open_encoder``."""
+    open_clip = importlib.import_module("open_clip")
+    with _opening(name, weights, device) as where:
+        model, config, path = _open_clip_model(name, weights)
+        image = _image_tower(name, model, config, preprocessing, where, path)
+        return Clip(image, model.eval().to(where), open_clip.get_tokenizer(_open_clip_config(name)[0]))
+
+
+@contextlib.contextmanager
+def _opening(name: str, weights: Path | None, device: str) -> Generator[str]:
+    """The device that a model is opened on; what goes wrong meanwhile, in words."""
     if device in ("cuda", "mps"):
         _device(device)  # a wrong setting comes before weights that are not here yet
     look_for(name, weights)
     where = _device(device)
     try:
-        make = _open_clip if name.startswith(OPEN_CLIP) else _timm
-        return make(name, preprocessing, weights, where)
+        yield where
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         if isinstance(error, PermanentFailure):
             raise
@@ -162,16 +195,24 @@ def _timm_published(name: str, config: Any) -> tuple[str, str]:
 
 
 def _open_clip(name: str, preprocess: str, weights: Path | None, device: str) -> Tower:
+    model, config, path = _open_clip_model(name, weights)
+    return _image_tower(name, model, config, preprocess, device, path)
+
+
+def _open_clip_model(name: str, weights: Path | None) -> tuple[Any, Any, Path]:
+    """A model with both towers, its configuration, and the file of its weights."""
     open_clip = importlib.import_module("open_clip")
     model_name, config = _open_clip_config(name)
-    if weights is None:
-        weights = _from_hub(name, *_open_clip_published(name))
+    path = weights or _from_hub(name, *_open_clip_published(name))
     with quiet.while_opening_a_model():
-        model = open_clip.create_model(model_name, pretrained=str(weights), weights_only=True)
+        return open_clip.create_model(model_name, pretrained=str(path), weights_only=True), config, path
+
+
+def _image_tower(name: str, model: Any, config: Any, preprocess: str, device: str, path: Path) -> Tower:
     shown = model.visual.preprocess_cfg
     size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
     prepare = preprocessing(preprocess, size, tuple(shown["mean"]), tuple(shown["std"]))
-    return Tower(name, model.visual, config["embed_dim"], prepare, device, _sha256(weights))
+    return Tower(name, model.visual, config["embed_dim"], prepare, device, _sha256(path))
 
 
 def _open_clip_config(name: str) -> tuple[str, Any]:
