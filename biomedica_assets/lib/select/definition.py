@@ -7,6 +7,7 @@ adds a recipe, or replaces the shipped one of that name. Which columns and conce
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -165,8 +166,11 @@ def load(name: str, folder: Path | None = None) -> Recipe:
     raise RecipeError(f"there is no recipe {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
 
 
+@functools.lru_cache(256)
 def parse(text: str, where: str) -> Recipe:
-    """A recipe from YAML.
+    """A recipe from YAML; of the same text the same one.
+
+    Each chunk asks what recipes take: over 650 chunks, parsing three files each time took 3 s.
 
     Raises:
         RecipeError: it is no YAML, or holds an unknown field or a wrong value; the message names each.

@@ -52,3 +52,15 @@ def test_mistakes_are_named(text: str, says: str) -> None:
 def test_unknown_and_unsafe_names_are_refused(name: str) -> None:
     with pytest.raises(RecipeError, match=r"did you mean 'full'|cannot be a recipe's name"):
         definition.load(name)
+
+
+def test_a_recipe_is_parsed_once_and_anew_when_its_text_changed(tmp_path, monkeypatch):
+    """Each of hundreds of chunks asks whether a recipe takes panels."""
+    read = []
+    monkeypatch.setattr(definition.yaml, "safe_load", lambda text: read.append(text) or {"title": text.split()[1]})
+    path = tmp_path / "one.yaml"
+    path.write_text("title: before-it-changed")
+    assert {definition.load("one", tmp_path).title for _ in range(50)} == {"before-it-changed"}
+    path.write_text("title: after-it-changed")
+    assert definition.load("one", tmp_path).title == "after-it-changed"
+    assert len(read) == 2
