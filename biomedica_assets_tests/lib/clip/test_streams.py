@@ -125,8 +125,8 @@ def test_a_reader_that_leaves_early_ends_the_command(tmp_path):
     first.write_bytes(TAR[: TAR.rindex(b"w" * 512)])
     samples = streams.read(
         by(
-            "import sys, time; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read()); sys.stdout.flush(); "
-            "time.sleep(600)",
+            "import signal, sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read()); sys.stdout.flush(); "
+            "signal.pause()",
             first,
         )
     )
@@ -139,8 +139,8 @@ def test_the_next_stream_is_under_way_while_one_is_read_and_ends_with_the_reader
     tar, said = tmp_path / "tar", tmp_path / "said"
     tar.write_bytes(TAR)
     code = (
-        "import os, pathlib, sys, time; pathlib.Path(sys.argv[2]).open('a').write(f'{os.getpid()}\\n'); "
-        "sys.stdout.buffer.write(pathlib.Path(sys.argv[1]).read_bytes()); sys.stdout.flush(); time.sleep(600)"
+        "import os, pathlib, signal, sys; pathlib.Path(sys.argv[2]).open('a').write(f'{os.getpid()}\\n'); "
+        "sys.stdout.buffer.write(pathlib.Path(sys.argv[1]).read_bytes()); sys.stdout.flush(); signal.pause()"
     )
     url = by(code, tar) + f" {said}"
     found = streams.samples_of_streams([url, f"{url} second"], streams.read, retries=0, most_broken=0, events=Written())
