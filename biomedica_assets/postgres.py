@@ -5,16 +5,14 @@ Belongs here: what the setting means. Neither Dagster nor its package for Postgr
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
-import queue
 import re
-import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from biomedica_assets.lib.errors import PermanentFailure
+from biomedica_assets.lib.machine import Fault, answer_within
 
 BEGIN, END = "# begin: the setting postgres", "# end: the setting postgres"
 _BLOCK = re.compile(rf"\n*{re.escape(BEGIN)}\n.*?{re.escape(END)}\n?", re.DOTALL)
@@ -33,14 +31,6 @@ _CURES = {
 """Words of libpq's -> what to do."""
 _OWNER = "biomedica/data_directory"
 """Under which the records name the data directory that they are of."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a server cannot be used, and what to do."""
-
-    why: str
-    cure: str
 
 
 class RecordsUnreachable(PermanentFailure):
@@ -100,13 +90,7 @@ def fault(url: str, timeout: float = TIMEOUT) -> Fault | None:
     """Why a server cannot keep Dagster's records; None if it can. Answers within ``timeout`` seconds."""
     if importlib.util.find_spec("dagster_postgres") is None or importlib.util.find_spec("psycopg2") is None:
         return Fault("the packages for it are not installed", EXTRA)
-    said: queue.SimpleQueue[Fault | None] = queue.SimpleQueue()
-    # A name that does not resolve, and a host that swallows what is sent, know no limit: a thread nobody waits for.
-    threading.Thread(target=lambda: said.put(_asked(url)), daemon=True).start()
-    try:
-        return said.get(timeout=timeout)
-    except queue.Empty:
-        return Fault(f"no answer within {timeout:g} s", _START)
+    return answer_within(timeout, lambda: _asked(url), Fault(f"no answer within {timeout:g} s", _START))
 
 
 def shown(url: str) -> str:

@@ -22,11 +22,14 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import psutil
+
+T = TypeVar("T")
 
 DISTRIBUTION = "biomedica-assets"
 EXTRA = "graph"
@@ -69,6 +72,14 @@ class Finding:
     verdict: Verdict
     found: str
     cure: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """Why something cannot be used, and what to do."""
+
+    why: str
+    cure: str
 
 
 def ok(check: str, found: str) -> Finding:
@@ -316,13 +327,21 @@ def unreachable(url: str, timeout: float = TIMEOUT) -> str | None:
 
 def no_answer(host: str, number: int, timeout: float = TIMEOUT) -> str | None:
     """Why nothing answers at a port of a host, asked directly; None if something does."""
-    said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    # The resolver knows no timeout, and without a network it takes its time: a thread that nobody waits for.
-    threading.Thread(target=lambda: said.put(_refusal(host, number, timeout)), daemon=True).start()
+    late = f"{host} does not answer within {timeout} s"
+    return answer_within(timeout, lambda: _refusal(host, number, timeout), late)
+
+
+def answer_within(seconds: float, ask: Callable[[], T], late: T) -> T:
+    """What a question that may hang is answered with, or ``late``.
+
+    The resolver and a host that swallows what is sent know no limit: a thread that nobody waits for asks.
+    """
+    said: queue.SimpleQueue[T] = queue.SimpleQueue()
+    threading.Thread(target=lambda: said.put(ask()), daemon=True).start()
     try:
-        return said.get(timeout=timeout)
+        return said.get(timeout=seconds)
     except queue.Empty:
-        return f"{host} does not answer within {timeout} s"
+        return late
 
 
 def _refusal(host: str, number: int, timeout: float) -> str | None:

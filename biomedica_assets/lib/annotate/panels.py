@@ -20,7 +20,7 @@ import polars as pl
 from PIL import Image, UnidentifiedImageError
 
 from biomedica_assets.lib.annotate.form import MULTIPLE, SINGLE
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.images.canonical import open_canonical
@@ -249,7 +249,5 @@ def stage_panels(lake: Lake, chunk: str, engine: Engine, progress: Progress = SI
 def _looked_at(root: Path, todo: pl.DataFrame, engine: Engine) -> Iterator[tuple[Item, Evidence | str]]:
     items: list[Item] = todo.select("media_id", "article_id", "path", "caption").rows()
     batches = [(str(root), tuple(items[i : i + _BATCH])) for i in range(0, len(items), _BATCH)]
-    for (_, batch), result in engine.map_batches(look_at_batch, batches):
-        if isinstance(result, Exception):
-            raise result
+    for (_, batch), result in zip(batches, results(engine, look_at_batch, batches), strict=True):
         yield from zip(batch, result, strict=True)

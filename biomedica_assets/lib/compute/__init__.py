@@ -34,3 +34,20 @@ class Engine(Protocol):
         At most ``2 * workers`` batches are in flight: the input is consumed lazily and memory stays bounded.
         """
         ...
+
+
+def results(engine: Engine | None, fn: Callable[[A], B], batches: Iterable[A]) -> Iterator[B]:
+    """What a function makes of each batch, in order; an exception of a batch is raised here.
+
+    Args:
+        engine: where it runs; None runs it here.
+        fn: of a module, so that a worker can run it.
+        batches: consumed lazily.
+    """
+    if engine is None:
+        yield from map(fn, batches)
+        return
+    for _, result in engine.map_batches(fn, batches):
+        if isinstance(result, Exception):
+            raise result
+        yield result

@@ -33,9 +33,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from biomedica_assets.lib import machine
 from biomedica_assets.lib.compute.attempt import attempt
 from biomedica_assets.lib.errors import BiomedicaError, PermanentFailure
+from biomedica_assets.lib.machine import Fault, no_answer
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -66,14 +66,6 @@ class ClusterUnreachable(PermanentFailure):
 
 class WorkerLost(BiomedicaError):
     """A batch was not finished by any worker: they died, or its result does not travel."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a cluster cannot be used, and what to do."""
-
-    why: str
-    cure: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,7 +159,7 @@ def fault(address: str) -> Fault | None:
         address = os.environ.get("RAY_ADDRESS", address)
     if address != "auto":
         parts = urlsplit(address if "://" in address else f"ray://{address}")
-        if parts.hostname and parts.port and (why := machine.no_answer(parts.hostname, parts.port)):
+        if parts.hostname and parts.port and (why := no_answer(parts.hostname, parts.port)):
             return Fault(why, "start the cluster (ray start --head), or correct the address")
     # Ray looks for the node that a program joins through among the processes of its machine, and waits a minute for it.
     if not address.startswith("ray://") and not _node_runs_here():

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.images.canonical import open_canonical
@@ -63,7 +63,7 @@ def build_subcaptions(lake: Lake, chunk: str, *, engine: Engine | None = None, p
     texts = captions.select("caption", "caption_reading").rows()
     batches = [tuple(texts[i : i + _CAPTIONS]) for i in range(0, len(texts), _CAPTIONS)]
     cut: list[list[Row]] = []
-    for part in track(_mapped(engine, cut_batch, batches), progress, "cut captions", len(batches), "batches"):
+    for part in track(results(engine, cut_batch, batches), progress, "cut captions", len(batches), "batches"):
         cut += part
     rows: list[Row] = []
     rejects: list[Reject] = []
@@ -236,7 +236,7 @@ def _looks(
     named = todo.select("path", "figure_id").iter_rows()
     items = [(path, told.get(figure_id, ()) if figure_id in alone else ()) for path, figure_id in named]
     batches = [(str(root), tuple(items[i : i + _PICTURES])) for i in range(0, len(items), _PICTURES)]
-    for found in _mapped(engine, look_at_batch, batches):
+    for found in results(engine, look_at_batch, batches):
         yield from found
 
 
@@ -318,14 +318,3 @@ def _shown(
         ]
     drawn = strip(shown)
     return tuple(preview), (Picture("Panels as found", drawn, "image/webp"),) if drawn else ()
-
-
-def _mapped(engine: Engine | None, fn: Any, batches: Sequence[Any]) -> Iterator[Any]:
-    """What a function makes of each batch, in order; here, or where the engine runs."""
-    if engine is None:
-        yield from map(fn, batches)
-        return
-    for _, result in engine.map_batches(fn, batches):
-        if isinstance(result, Exception):
-            raise result
-        yield result

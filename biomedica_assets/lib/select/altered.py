@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.progress import SILENT, Progress, track
 from biomedica_assets.lib.select import looks
@@ -159,13 +159,7 @@ def _answers(root: str, rules: CopyRules, pairs: Iterable[Pair], engine: Engine 
         if some:
             yield root, rules, tuple(some)
 
-    if engine is None:
-        for work in works():
-            yield from compare(work)
-        return
-    for _, answer in engine.map_batches(compare, works()):
-        if isinstance(answer, Exception):
-            raise answer
+    for answer in results(engine, compare, works()):
         yield from answer
 
 

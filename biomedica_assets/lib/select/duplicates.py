@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import StoreError
 from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.progress import SILENT, Progress, track
@@ -202,7 +202,8 @@ def _confirmed(
             yield Pairs(root, tuple(zip(*ends, strict=True)), least, rules.least_agreement)
 
     verdicts: list[bool] = []
-    for answer in track(_answers(batches(), engine), progress, "compare pictures", None, f"batches of {_BATCH} pairs"):
+    answers = results(engine, compare, batches())
+    for answer in track(answers, progress, "compare pictures", None, f"batches of {_BATCH} pairs"):
         verdicts.extend(answer)
     keep = np.array(verdicts, dtype=np.bool_)
     return left[keep], right[keep]
@@ -216,16 +217,6 @@ class Pairs:
     paths: tuple[tuple[str, str], ...]
     least: float
     agreement: float | None
-
-
-def _answers(batches: Iterable[Pairs], engine: Engine | None) -> Iterator[list[bool]]:
-    if engine is None:
-        yield from map(compare, batches)
-        return
-    for _, answer in engine.map_batches(compare, batches):
-        if isinstance(answer, Exception):
-            raise answer
-        yield answer
 
 
 def compare(pairs: Pairs) -> list[bool]:

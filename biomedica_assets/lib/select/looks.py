@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import Reject, RejectReason
 from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.images.canonical import open_canonical
@@ -171,11 +171,5 @@ def build_image_views(
 
 def _looks(root: Path, paths: Sequence[str], split: Splitting, engine: Engine | None) -> Iterator[Row | str]:
     batches = ((str(root), tuple(paths[i : i + _BATCH]), split) for i in range(0, len(paths), _BATCH))
-    if engine is None:
-        for batch in batches:
-            yield from look_at_batch(batch)
-        return
-    for _, found in engine.map_batches(look_at_batch, batches):
-        if isinstance(found, Exception):
-            raise found
+    for found in results(engine, look_at_batch, batches):
         yield from found

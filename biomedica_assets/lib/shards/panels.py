@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from PIL import Image
 
-from biomedica_assets.lib.compute import Engine
+from biomedica_assets.lib.compute import Engine, results
 from biomedica_assets.lib.errors import PermanentFailure, Reject, RejectReason
 from biomedica_assets.lib.images.canonical import VERSION as CANONICAL
 from biomedica_assets.lib.images.canonical import open_canonical
@@ -213,7 +214,8 @@ def _cropped(
             wholes.append(Whole(lake.root / first["shard"], *place, ext, cuts))
             kept.append(good)
     batches = [(draft, tuple(wholes[i : i + _PICTURES]), measure) for i in range(0, len(wholes), _PICTURES)]
-    made = track(_mapped(engine, batches), progress, "crop panels", len(wholes), "images")
+    cropped = itertools.chain.from_iterable(results(engine, crop_batch, batches))
+    made = track(cropped, progress, "crop panels", len(wholes), "images")
     for whole, rows, found in zip(wholes, kept, made, strict=True):
         if isinstance(found, str):
             raise PermanentFailure(found)
@@ -265,17 +267,6 @@ def encoded(panel: Image.Image, ext: str) -> bytes:
     else:
         panel.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _mapped(engine: Engine | None, batches: Sequence[tuple[Path, tuple[Whole, ...], Measure]]) -> Iterator[Any]:
-    if engine is None:
-        for batch in batches:
-            yield from crop_batch(batch)
-        return
-    for _, found in engine.map_batches(crop_batch, batches):
-        if isinstance(found, Exception):
-            raise found
-        yield from found
 
 
 def _key(row: dict[str, Any]) -> str:
